@@ -1,0 +1,31 @@
+"""A run on disk: identity, event log, status, locks, checkpoints. No reader ever writes."""
+
+from stagectl.runs.checkpoints import commit_checkpoint as commit_checkpoint
+from stagectl.runs.checkpoints import verify_checkpoint as verify_checkpoint
+from stagectl.runs.events import Event as Event
+from stagectl.runs.events import EventLog as EventLog
+from stagectl.runs.events import EventReader as EventReader
+from stagectl.runs.events import finite as finite
+from stagectl.runs.events import read_events as read_events
+from stagectl.runs.files import make_folder as make_folder
+from stagectl.runs.files import read_json as read_json
+from stagectl.runs.files import write_json as write_json
+from stagectl.runs.files import write_whole as write_whole
+from stagectl.runs.locks import FileLock as FileLock
+from stagectl.runs.locks import is_locked as is_locked
+from stagectl.runs.paths import RunPaths as RunPaths
+from stagectl.runs.process import is_same_process as is_same_process
+from stagectl.runs.process import process_identity as process_identity
+from stagectl.runs.status import ENDED as ENDED
+from stagectl.runs.status import Liveness as Liveness
+from stagectl.runs.status import RunStatus as RunStatus
+from stagectl.runs.status import judge as judge
+from stagectl.runs.status import read_liveness as read_liveness
+from stagectl.runs.status import read_status as read_status
+from stagectl.runs.status import status_data as status_data
+from stagectl.runs.status import transition_data as transition_data
+from stagectl.runs.store import create_run as create_run
+from stagectl.runs.store import find_run as find_run
+from stagectl.runs.store import list_runs as list_runs
+from stagectl.runs.store import new_run_id as new_run_id
+from stagectl.runs.store import remove_run as remove_run

@@ -1,0 +1,211 @@
+"""The event log: the truth about a run. Append-only, one JSON object a line, `seq` gapless from 1.
+
+One process writes it at a time, under its lock: the training process while it lives, the job before and after.
+A torn last line is a crash's normal trace: readers stop before it, the next writer cuts it off. Damage anywhere
+else is reported with its place and never taken for a torn end.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stagectl.errors import DamagedRunError, RunExistsError
+from stagectl.runs.files import storage_error
+from stagectl.runs.locks import FileLock
+
+Event = dict[str, Any]
+
+SYNC_SECONDS = 1.0
+DURABLE = frozenset(
+    {
+        "run_created",
+        "attempt_started",
+        "stage_transition",
+        "curriculum_ended",
+        "checkpoint",
+        "attempt_ended",
+        "run_ended",
+    }
+)
+_TAIL_BYTES = 1 << 16
+
+
+class EventLog:
+    """The log's writer; holds its lock until it is closed.
+
+    Args:
+        path: The log; made where it is not there.
+        attempt: Which start of the training process the events belong to; 0 before the first.
+        clock: Seconds since the epoch.
+
+    Raises:
+        RunExistsError: Another process is writing it.
+        DamagedRunError: Its last whole line is no event.
+        StorageError: The disk refused.
+    """
+
+    def __init__(self, path: Path, *, attempt: int, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self.attempt = attempt
+        self._clock = clock
+        self._lock = FileLock(path)
+        try:
+            taken = self._lock.acquire()
+        except OSError as error:
+            raise storage_error(path, error) from None
+        if not taken:
+            raise RunExistsError(f"{path} is being written by another process")
+        try:
+            self._size, last = _whole_end(path, self._lock.fd)
+        except OSError as error:
+            self._lock.release()
+            raise storage_error(path, error) from None
+        except DamagedRunError:
+            self._lock.release()
+            raise
+        self.seq = last["seq"] if last else 0
+        self._step = last["step"] if last else 0
+        self._synced = clock()
+
+    def append(self, event: str, step: int | None = None, **fields: Any) -> Event:
+        """Write one event. What must not be lost is on disk when this returns, the rest within a second.
+
+        Raises:
+            StorageError: The disk refused; the log is as it was before.
+        """
+        step = self._step if step is None else step
+        now = self._clock()
+        line: Event = {
+            "seq": self.seq + 1,
+            "attempt": self.attempt,
+            "step": step,
+            "time": round(now, 3),
+            "event": event,
+            **fields,
+        }
+        raw = json.dumps(line, allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        fd = self._lock.fd
+        try:
+            _write_all(fd, raw, self._size)
+            if event in DURABLE or now - self._synced >= SYNC_SECONDS or now < self._synced:
+                os.fsync(fd)
+                self._synced = now
+        except OSError as error:
+            os.ftruncate(fd, self._size)
+            raise storage_error(self.path, error) from None
+        self._size += len(raw)
+        self._step = step
+        self.seq += 1
+        return line
+
+    def close(self) -> None:
+        if self._lock.fd >= 0:
+            os.fsync(self._lock.fd)
+        self._lock.release()
+
+    def __enter__(self) -> EventLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class EventReader:
+    """Reads a log from its start, and what was added since at each further `read`. Never writes.
+
+    `after` passes over the events up to that `seq`.
+    """
+
+    def __init__(self, path: Path, *, after: int = 0) -> None:
+        self.path = path
+        self.seq = 0
+        self._after = after
+        self._offset = 0
+
+    def read(self) -> Iterator[Event]:
+        """The events that are there now and were not read yet.
+
+        Raises:
+            DamagedRunError: A line is no event, or a `seq` is missing.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return
+                    event = _parsed(line, self.path, self._offset)
+                    if event["seq"] != self.seq + 1:
+                        where = f"{self.path}, byte {self._offset}"
+                        raise DamagedRunError(f"{where}: event {event['seq']} follows event {self.seq}")
+                    self._offset += len(line)
+                    self.seq += 1
+                    if self.seq > self._after:
+                        yield event
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_error(self.path, error) from None
+
+
+def read_events(path: Path) -> list[Event]:
+    """All events of a log, up to a torn end. Raises DamagedRunError."""
+    return list(EventReader(path).read())
+
+
+def finite(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
+    """The metrics that are finite numbers, and the names of those that are not."""
+    good: dict[str, float] = {}
+    bad: list[str] = []
+    for name, value in metrics.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if math.isfinite(number):
+            good[name] = number
+        else:
+            bad.append(name)
+    return good, bad
+
+
+def _write_all(fd: int, raw: bytes, offset: int) -> None:
+    while raw:
+        written = os.pwrite(fd, raw, offset)
+        raw, offset = raw[written:], offset + written
+
+
+def _whole_end(path: Path, fd: int) -> tuple[int, Event | None]:
+    """Cut a torn last line off; the log's size then, and its last event."""
+    size = os.fstat(fd).st_size
+    tail = b""
+    start = size
+    while start > 0 and tail.count(b"\n") < 2:
+        step = min(start, _TAIL_BYTES)
+        start -= step
+        tail = os.pread(fd, step, start) + tail
+    end = tail.rfind(b"\n") + 1
+    whole = start + end
+    if whole < size:
+        os.ftruncate(fd, whole)
+        os.fsync(fd)
+    if whole == 0:
+        return 0, None
+    line = tail[tail.rfind(b"\n", 0, end - 1) + 1 : end]
+    return whole, _parsed(line, path, whole - len(line))
+
+
+def _parsed(line: bytes, path: Path, offset: int) -> Event:
+    try:
+        event = json.loads(line)
+        if isinstance(event, dict) and {"seq", "attempt", "step", "time", "event"} <= event.keys():
+            return event
+    except ValueError:
+        pass
+    raise DamagedRunError(f"{path}, byte {offset}: this line is no event", hint="the lines before it can be trusted")

@@ -1,0 +1,76 @@
+"""Locks that die with their process. A reader can look without taking one, so it never locks a writer out.
+
+Linux's open file description locks (fcntl(2), F_OFD_SETLK): the kernel drops them when the last descriptor is
+closed. Elsewhere flock(2), where looking means taking a shared lock for an instant.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from pathlib import Path
+from types import TracebackType
+
+_FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, pid
+_OFD = hasattr(fcntl, "F_OFD_SETLK")
+
+
+class FileLock:
+    """An exclusive lock on a file, which may also be written under it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = -1
+
+    def acquire(self) -> bool:
+        """Take the lock if nobody holds it; whether it was taken.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if _OFD:
+                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK))
+            else:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            return False
+        self.fd = fd
+        return True
+
+    def release(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock on that file."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if _OFD:
+            answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _request(fcntl.F_WRLCK))
+            return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _request(kind: int) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)

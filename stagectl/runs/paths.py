@@ -1,0 +1,75 @@
+"""Where a run's files are. Every path on disk has its one answer here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def home() -> Path:
+    """`$STAGECTL_HOME`, else `~/.stagectl`."""
+    return Path(os.environ.get("STAGECTL_HOME") or Path.home() / ".stagectl")
+
+
+def runs_folder() -> Path:
+    return home() / "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """The files of one run."""
+
+    folder: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.folder.name
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.folder / "recipe.yaml"
+
+    @property
+    def identity(self) -> Path:
+        """Who the run is and which processes carry it: `run.json`."""
+        return self.folder / "run.json"
+
+    @property
+    def events(self) -> Path:
+        """The truth: one JSON object a line."""
+        return self.folder / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Standard output and error of the training process."""
+        return self.folder / "train.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the job process as long as it lives."""
+        return self.folder / "lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def requests(self) -> Path:
+        """Requests from outside, a file each."""
+        return self.folder / "requests"
+
+    @property
+    def stop_request(self) -> Path:
+        return self.requests / "stop.json"
+
+    @property
+    def mirror_lock(self) -> Path:
+        """Held by the W&B mirror as long as it lives."""
+        return self.folder / "mirror.lock"
+
+    @property
+    def mirror_cursor(self) -> Path:
+        """How far the W&B mirror has come."""
+        return self.folder / "mirror.json"

@@ -1,0 +1,283 @@
+"""Where a run stands: its events folded, and held against what its processes say."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stagectl.curriculum import Progress, Stage, Term, terms
+from stagectl.runs.events import Event, EventReader
+from stagectl.runs.files import read_json
+from stagectl.runs.locks import is_locked
+from stagectl.runs.paths import RunPaths
+from stagectl.runs.process import is_same_process, is_suspended
+
+State = Literal["starting", "running", "stalled", "completed", "budget_spent", "stopped", "failed", "crashed"]
+ENDED: frozenset[str] = frozenset({"completed", "budget_spent", "stopped", "failed", "crashed"})
+
+STALL_SECONDS = 15 * 60
+RATE_SECONDS = 30.0
+HISTORY = 512
+
+
+@dataclass(slots=True)
+class StageStatus:
+    """One stage of a run: total step counts at which it was entered and left, episodes, smoothed score."""
+
+    stage: Stage
+    entered: int | None = None
+    left: int | None = None
+    applied: bool = False
+    episodes: int = 0
+    performance: float | None = None
+    history: list[tuple[int, float]] = field(default_factory=list)
+
+    def record(self, step: int, performance: float) -> None:
+        self.performance = performance
+        self.history.append((step, performance))
+        if len(self.history) > HISTORY:
+            del self.history[::2]
+
+
+@dataclass(slots=True)
+class RunStatus:
+    """What a run's events say, folded one by one."""
+
+    run_id: str
+    recipe: str = ""
+    backend: str = ""
+    target: str | None = None
+    total_timesteps: int | None = None
+    stages: list[StageStatus] = field(default_factory=list)
+    current: int = 0
+    step: int = 0
+    attempt: int = 0
+    seq: int = 0
+    ready: bool = False
+    created: float = 0.0
+    started: float | None = None
+    last_time: float = 0.0
+    ended: Event | None = None
+    end: Event | None = None
+    stop_requested: bool = False
+    transitions: list[Event] = field(default_factory=list)
+    checkpoints: list[Event] = field(default_factory=list)
+    refused_scores: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    pace: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=600))
+
+    def apply(self, event: Event) -> None:
+        """Fold one event; unknown ones only move step and time."""
+        self.last_time = event["time"]
+        self.attempt = event["attempt"]
+        self.seq = event["seq"]
+        self._move(event)
+        fold = getattr(self, f"_on_{event['event']}", None)
+        if fold is not None:
+            fold(event)
+
+    def apply_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.apply(event)
+
+    @property
+    def stage(self) -> StageStatus | None:
+        return self.stages[self.current] if self.stages else None
+
+    def steps_in(self, index: int) -> int:
+        """The environment steps spent in a stage so far."""
+        stage = self.stages[index]
+        if stage.entered is None:
+            return 0
+        return (self.step if stage.left is None else stage.left) - stage.entered
+
+    def waiting_for(self) -> tuple[Term, ...]:
+        """The terms of the current stage's criterion with their values now."""
+        if self.stage is None:
+            return ()
+        performance = math.nan if self.stage.performance is None else self.stage.performance
+        return terms(self.stage.stage, Progress(self.steps_in(self.current), self.stage.episodes, performance))
+
+    @property
+    def rate(self) -> float | None:
+        """Environment steps a second of late; None while nothing can be told."""
+        if len(self.pace) < 2:
+            return None
+        last_time, last_step = self.pace[-1]
+        before = list(self.pace)[:-1]
+        first_time, first_step = next((p for p in before if p[0] >= last_time - RATE_SECONDS), before[-1])
+        if last_time <= first_time:
+            return None
+        return (last_step - first_step) / (last_time - first_time)
+
+    def _move(self, event: Event) -> None:
+        if event["step"] > self.step or not self.pace:
+            self.step = event["step"]
+            self.pace.append((event["time"], event["step"]))
+
+    def _on_run_created(self, event: Event) -> None:
+        self.created = event["time"]
+        self.recipe = event["recipe"]
+        self.backend = event["backend"]
+        self.target = event["target"]
+        self.total_timesteps = event["total_timesteps"]
+        self.stages = [StageStatus(Stage.from_dict(stage)) for stage in event["stages"]]
+        self.stages[0].entered = 0
+
+    def _on_attempt_started(self, event: Event) -> None:
+        if self.started is None:
+            self.started = event["time"]
+
+    def _on_ready(self, event: Event) -> None:
+        self.ready = True
+        self.pace.clear()  # the time that it took to start is no time of training
+        self.pace.append((event["time"], self.step))
+
+    def _on_stage_started(self, event: Event) -> None:
+        self.stages[event["stage"]].applied = True
+
+    def _on_episodes(self, event: Event) -> None:
+        for stage, episodes, performance in zip(self.stages, event["episodes"], event["performance"], strict=True):
+            if episodes > stage.episodes and performance is not None:
+                stage.record(event["step"], performance)
+            stage.episodes = episodes
+
+    def _on_metrics(self, event: Event) -> None:
+        self.metrics.update(event["metrics"])
+
+    def _on_checkpoint(self, event: Event) -> None:
+        self.checkpoints.append(event)
+
+    def _on_score_refused(self, event: Event) -> None:
+        self.refused_scores += 1
+
+    def _on_request_answered(self, event: Event) -> None:
+        self.stop_requested = self.stop_requested or event["request"] == "stop"
+
+    def _on_stage_transition(self, event: Event) -> None:
+        self.transitions.append(event)
+        self.stages[event["from_stage"]].left = event["step"]
+        self.stages[event["to_stage"]].entered = event["step"]
+        self.current = event["to_stage"]
+
+    def _on_curriculum_ended(self, event: Event) -> None:
+        self.end = event
+        self.stages[event["stage"]].left = event["step"]
+
+    def _on_run_ended(self, event: Event) -> None:
+        self.ended = event
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """What the operating system says of a run's processes."""
+
+    job: bool
+    trainer: bool
+    suspended: bool
+
+
+def read_status(paths: RunPaths) -> RunStatus:
+    """Fold a run's whole log. Raises DamagedRunError."""
+    status = RunStatus(paths.run_id)
+    status.apply_all(EventReader(paths.events).read())
+    return status
+
+
+def read_liveness(paths: RunPaths) -> Liveness:
+    """Proof of life is a lock that the kernel drops, or a process with the recorded pid, start and boot."""
+    identity = read_json(paths.identity)
+    trainer = identity.get("trainer")
+    alive = is_same_process(trainer)
+    return Liveness(
+        job=is_locked(paths.lock),
+        trainer=alive or is_locked(paths.events),
+        suspended=bool(alive and trainer and is_suspended(trainer["pid"])),
+    )
+
+
+def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tuple[State, str]:
+    """A run's state, and what there is to say about it; two truths apart, never told falsely."""
+    now = time.time() if now is None else now
+    if status.ended is not None:
+        return status.ended["outcome"], status.ended["message"]
+    age = max(0.0, now - status.last_time)
+    if liveness.suspended:
+        return "stalled", "the training process is suspended; SIGCONT lets it go on"
+    if liveness.job or liveness.trainer:
+        unwatched = "" if liveness.job else "the job process is gone, training goes on by itself"
+        if status.started is not None and age > STALL_SECONDS:
+            return "stalled", f"no event for {age / 60:.0f} min"
+        return ("running" if status.ready else "starting"), unwatched
+    if status.started is None and age < 30:
+        return "starting", ""
+    return "crashed", "its processes are gone and it has no recorded end"
+
+
+def reached_end(status: RunStatus) -> bool:
+    """Whether the run stands in its last stage, and that stage ends with the step budget alone."""
+    last = status.stages[-1]
+    return last.entered is not None and last.stage.transition_criteria is None
+
+
+def status_data(status: RunStatus, liveness: Liveness, now: float | None = None) -> dict[str, Any]:
+    """A run's status as the plain data that `-o json` prints (docs/json.md)."""
+    now = time.time() if now is None else now
+    state, detail = judge(status, liveness, now)
+    until = status.last_time if state in ENDED else now
+    return {
+        "run": status.run_id,
+        "recipe": status.recipe,
+        "backend": status.backend,
+        "state": state,
+        "detail": detail,
+        "created": status.created,
+        "elapsed_seconds": round(max(0.0, until - (status.started or status.created)), 3),
+        "last_event_age_seconds": round(max(0.0, now - status.last_time), 3),
+        "step": status.step,
+        "total_timesteps": status.total_timesteps,
+        "steps_per_second": None if status.rate is None or state in ENDED else round(status.rate, 1),
+        "attempt": status.attempt,
+        "current_stage": status.current,
+        "stage_name": status.stage.stage.name if status.stage else None,
+        "waiting_for": [] if state in ENDED else [term_data(term) for term in status.waiting_for()],
+        "decided_by": status.target,
+        "stages": [_stage_data(status, index) for index in range(len(status.stages))],
+        "transitions": [transition_data(event) for event in status.transitions],
+        "refused_scores": status.refused_scores,
+        "checkpoint": status.checkpoints[-1]["path"] if status.checkpoints else None,
+    }
+
+
+def term_data(term: Term) -> dict[str, Any]:
+    value = None if math.isnan(term.value) else term.value
+    return {"term": term.name, "value": value, "target": term.target, "holds": term.holds}
+
+
+def transition_data(event: Event) -> dict[str, Any]:
+    """A `stage_transition` event without what every event has: the document's keys, and the reason."""
+    keys = ("from_stage", "to_stage", "from_name", "to_name", "step", "performance", "reason")
+    return {key: event[key] for key in keys}
+
+
+def _stage_data(status: RunStatus, index: int) -> dict[str, Any]:
+    entry = status.stages[index]
+    stage = entry.stage
+    return {
+        "index": index,
+        "name": stage.name,
+        "curriculum": stage.curriculum,
+        "entered_step": entry.entered,
+        "left_step": entry.left,
+        "applied": entry.applied,
+        "steps": status.steps_in(index),
+        "episodes": entry.episodes,
+        "performance": entry.performance,
+        "transition_criteria": stage.transition_criteria,
+        "performance_threshold": stage.performance_threshold if stage.transition_criteria == "performance" else None,
+        "time_threshold_steps": stage.time_threshold_steps if stage.transition_criteria == "time" else None,
+    }

@@ -1,0 +1,121 @@
+"""All runs on this machine: made, found by a prefix of their id, listed, removed."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from stagectl.errors import RunExistsError, RunNotFoundError, UsageError, nearest
+from stagectl.runs.events import EventLog
+from stagectl.runs.files import make_folder, storage_error, write_json, write_whole
+from stagectl.runs.locks import is_locked
+from stagectl.runs.paths import RunPaths, home, runs_folder
+
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def new_run_id(recipe: str, *, now: float | None = None, chance: random.Random | None = None) -> str:
+    """`<recipe>-<date>-<4 characters>`, at most 40 characters, of letters, digits, `-`, `_` and `.`."""
+    clean = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in recipe).strip("-._") or "run"
+    date = time.strftime("%Y%m%d", time.localtime(now))
+    tail = "".join((chance or random.SystemRandom()).choices(_LETTERS, k=4))
+    return f"{clean[:26]}-{date}-{tail}"
+
+
+def create_run(run_id: str, recipe: str, folder: Path, facts: dict[str, Any]) -> RunPaths:
+    """A new run: its folder, resolved recipe, first event and identity. Of many at once one wins.
+
+    Args:
+        run_id: The id, for life.
+        recipe: The resolved recipe's text.
+        folder: Where the recipe's own modules and scripts are.
+        facts: What `run_created` tells: the recipe's name, back end, stages, step budget.
+
+    Raises:
+        RunExistsError: A run already has that id.
+        StorageError: The home for runs cannot be written; nothing is left behind.
+    """
+    make_folder(home())
+    make_folder(runs_folder())
+    paths = RunPaths(runs_folder() / run_id)
+    try:
+        paths.folder.mkdir(mode=0o700)
+    except FileExistsError:
+        hint = f"name another with run=ID, or remove it: stagectl rm {run_id}"
+        raise RunExistsError(f"a run named '{run_id}' exists already", hint=hint) from None
+    except OSError as error:
+        raise storage_error(paths.folder, error) from None
+    try:
+        make_folder(paths.checkpoints)
+        make_folder(paths.requests)
+        write_whole(paths.recipe, recipe)
+        with EventLog(paths.events, attempt=0) as log:
+            log.append("run_created", run=run_id, **facts)
+        write_json(paths.identity, {"schema": 1, "run": run_id, "folder": str(folder), "host": socket.gethostname()})
+    except BaseException:
+        shutil.rmtree(paths.folder, ignore_errors=True)
+        raise
+    return paths
+
+
+def list_runs() -> list[RunPaths]:
+    """All runs, the newest first."""
+    try:
+        folders = [entry for entry in runs_folder().iterdir() if (entry / "run.json").is_file()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise storage_error(runs_folder(), error) from None
+    return [RunPaths(folder) for folder in sorted(folders, key=_created, reverse=True)]
+
+
+def find_run(name: str) -> RunPaths:
+    """The run of that id, or the only one whose id begins so; `latest` is the newest.
+
+    Raises:
+        RunNotFoundError: None is; the nearest is named.
+        UsageError: Several are.
+    """
+    runs = list_runs()
+    if not runs:
+        hint = "start one: stagectl run recipes/doorkey.yaml"
+        raise RunNotFoundError(f"there is no run '{name}', nor any other in {runs_folder()}", hint=hint)
+    if name == "latest":
+        return runs[0]
+    matching = [run for run in runs if run.run_id.startswith(name)]
+    exact = [run for run in matching if run.run_id == name]
+    if len(exact or matching) == 1:
+        return (exact or matching)[0]
+    if matching:
+        listed = ", ".join(run.run_id for run in matching[:5])
+        raise UsageError(f"'{name}' begins the ids of {len(matching)} runs: {listed}", hint="give more of the id")
+    ids = [run.run_id for run in runs]
+    close = nearest(name, ids)
+    if not close.startswith("did you mean"):
+        close = f"the newest are {', '.join(ids[:5])}"
+    raise RunNotFoundError(f"there is no run '{name}'; {close}")
+
+
+def remove_run(paths: RunPaths) -> None:
+    """Remove a run's folder. Raises RunExistsError while it is live."""
+    if is_locked(paths.lock) or is_locked(paths.events):
+        hint = f"stop it first: stagectl stop {paths.run_id}"
+        raise RunExistsError(f"the run {paths.run_id} is live and stays", hint=hint)
+    if paths.folder.is_symlink():
+        raise UsageError(f"{paths.folder} is a link; what it points to stays")
+    try:
+        shutil.rmtree(paths.folder)
+    except OSError as error:
+        raise storage_error(paths.folder, error) from None
+
+
+def _created(folder: Path) -> tuple[int, str]:
+    """When the run was made: its recipe is written once, then never again."""
+    try:
+        return (folder / "recipe.yaml").stat().st_mtime_ns, folder.name
+    except OSError:
+        return 0, folder.name

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stagectl.errors import DamagedRunError, StorageError
+from stagectl.runs import commit_checkpoint, verify_checkpoint
+from stagectl.runs.checkpoints import MANIFEST
+
+FACTS = {"step": 1234, "stage": "navigation", "attempt": 1}
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    folder = tmp_path / ".step.tmp"
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "model.zip").write_bytes(os.urandom(5000))
+    (folder / "empty").touch()
+    (folder / "deep" / "er" / "é.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def committed(filled: Path) -> Path:
+    final = filled.with_name("step")
+    commit_checkpoint(filled, final, FACTS)
+    return final
+
+
+def test_a_committed_checkpoint_verifies_and_tells_its_facts_and_files(committed: Path, filled: Path) -> None:
+    manifest = verify_checkpoint(committed)
+    assert {key: manifest[key] for key in FACTS} == FACTS
+    assert sorted(manifest["files"]) == ["deep/er/é.json", "empty", "model.zip"]
+    assert manifest["files"]["model.zip"]["size"] == 5000
+    assert not filled.exists()
+
+
+def test_a_checkpoints_files_are_their_owners_alone(committed: Path) -> None:
+    modes = {path.stat().st_mode & 0o777 for path in committed.rglob("*") if path.is_file()}
+    assert modes == {0o600}
+
+
+@pytest.mark.parametrize("name", ["model.zip", "deep/er/é.json"])
+def test_a_file_that_is_cut_changed_grown_or_missing_is_refused_by_name(committed: Path, name: str) -> None:
+    file = committed / name
+    raw = file.read_bytes()
+    flipped = bytearray(raw)
+    flipped[len(raw) // 2] ^= 1
+    for damaged in (raw[:-1], bytes(flipped), raw + b"x", b""):
+        file.write_bytes(damaged)
+        with pytest.raises(DamagedRunError, match=f"{name} is not what was saved"):
+            verify_checkpoint(committed)
+    file.unlink()
+    with pytest.raises(DamagedRunError, match=f"{name} is missing"):
+        verify_checkpoint(committed)
+    file.write_bytes(raw)
+    verify_checkpoint(committed)
+
+
+def test_a_checkpoint_without_its_manifest_does_not_count(committed: Path) -> None:
+    (committed / MANIFEST).unlink()
+    with pytest.raises(DamagedRunError, match="its writing was cut off"):
+        verify_checkpoint(committed)
+
+
+def test_a_manifest_cut_at_any_byte_does_not_count(committed: Path) -> None:
+    raw = (committed / MANIFEST).read_bytes()
+    for length in range(0, len(raw) - 1, 7):
+        (committed / MANIFEST).write_bytes(raw[:length])
+        with pytest.raises(DamagedRunError):
+            verify_checkpoint(committed)
+
+
+def test_a_manifest_with_any_flipped_bit_does_not_count(committed: Path) -> None:
+    raw = (committed / MANIFEST).read_bytes()
+    whole: dict[str, Any] = json.loads(raw)
+    for position in range(0, len(raw), 3):
+        damaged = bytearray(raw)
+        damaged[position] ^= 0x01
+        (committed / MANIFEST).write_bytes(damaged)
+        try:
+            assert verify_checkpoint(committed) == whole, f"byte {position} changed and nobody noticed"
+        except DamagedRunError:
+            continue
+
+
+@pytest.mark.parametrize("manifest", [{"step": 1}, {"files": None}, {"files": {"a": 1}}, {"files": {"model.zip": {}}}])
+def test_a_manifest_that_says_something_else_does_not_count(committed: Path, manifest: dict[str, Any]) -> None:
+    (committed / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(DamagedRunError):
+        verify_checkpoint(committed)
+
+
+def test_the_manifest_is_written_last(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    rename = Path.rename
+
+    def noted(self: Path, target: Path) -> Path:
+        written.append(Path(target).name)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", noted)
+    commit_checkpoint(filled, filled.with_name("step"), FACTS)
+    assert written == [MANIFEST, "step"]
+
+
+def test_a_disk_that_refuses_makes_no_checkpoint(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(StorageError, match="No space left"):
+            commit_checkpoint(filled, filled.with_name("step"), FACTS)
+    assert not filled.with_name("step").exists()

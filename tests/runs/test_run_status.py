@@ -1,0 +1,269 @@
+"""Where a run stands: its events folded, and two truths held apart."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stagectl.curriculum import read_stages
+from stagectl.errors import DamagedRunError
+from stagectl.runs import (
+    EventLog,
+    FileLock,
+    Liveness,
+    RunPaths,
+    RunStatus,
+    create_run,
+    judge,
+    process_identity,
+    read_json,
+    read_liveness,
+    read_status,
+    status_data,
+    write_json,
+)
+
+STAGES = read_stages({"stages": ["navigation", "sequence", "simple"]})
+FACTS: dict[str, Any] = {
+    "recipe": "doorkey",
+    "backend": "local",
+    "target": None,
+    "total_timesteps": 1000,
+    "stages": [stage.to_dict() for stage in STAGES],
+}
+
+
+class Script:
+    """Events as a run writes them, each ten seconds after the one before."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.add("run_created", 0, run="r", **FACTS)
+
+    def add(self, event: str, step: int, **fields: Any) -> Script:
+        seq = len(self.events) + 1
+        self.events.append({"seq": seq, "attempt": 1, "step": step, "time": 10.0 * seq, "event": event, **fields})
+        return self
+
+    def started(self) -> Script:
+        return self.add("attempt_started", 0).add("ready", 0).add("stage_started", 0, stage=0, name="navigation")
+
+    def episodes(self, step: int, episodes: list[int], performance: list[float | None]) -> Script:
+        return self.add("episodes", step, scores=[], episodes=episodes, performance=performance)
+
+    def transition(self, step: int, index: int) -> Script:
+        names = [stage.name for stage in STAGES]
+        facts = {"from_stage": index, "to_stage": index + 1, "performance": 0.8, "reason": "performance"}
+        return self.add("stage_transition", step, **facts, from_name=names[index], to_name=names[index + 1])
+
+    @property
+    def status(self) -> RunStatus:
+        status = RunStatus("r")
+        status.apply_all(json.loads(json.dumps(self.events)))
+        return status
+
+
+def test_a_run_that_was_only_made_stands_at_the_start_of_its_first_stage() -> None:
+    status = Script().status
+    assert (status.recipe, status.backend, status.total_timesteps) == ("doorkey", "local", 1000)
+    assert [entry.stage for entry in status.stages] == list(STAGES)
+    assert (status.current, status.step, status.started, status.ready) == (0, 0, None, False)
+    assert [str(term) for term in status.waiting_for()] == ["performance no data of 0.8", "episodes 0 of 10"]
+
+
+def test_episodes_fold_into_their_stages() -> None:
+    status = (
+        Script().started().episodes(50, [4, 0, 0], [0.5, None, None]).episodes(70, [6, 1, 0], [0.6, 1, None]).status
+    )
+    assert [(entry.episodes, entry.performance) for entry in status.stages] == [(6, 0.6), (1, 1), (0, None)]
+    assert status.stages[0].history == [(50, 0.5), (70, 0.6)]
+    assert (status.step, status.ready, status.stages[0].applied) == (70, True, True)
+    assert [str(term) for term in status.waiting_for()] == ["performance 0.6 of 0.8", "episodes 6 of 10"]
+
+
+def test_a_transition_moves_the_current_stage_and_its_steps() -> None:
+    status = Script().started().transition(100, 0).add("progress", 160).status
+    assert status.current == 1
+    assert [(entry.entered, entry.left) for entry in status.stages] == [(0, 100), (100, None), (None, None)]
+    assert [status.steps_in(index) for index in range(3)] == [100, 60, 0]
+    assert not status.stages[1].applied
+    assert status.stage is not None
+    assert status.stage.stage.name == "sequence"
+
+
+def test_an_event_of_a_later_version_only_moves_step_and_time() -> None:
+    status = Script().started().add("something_new", 40, whatever=1).status
+    assert (status.step, status.last_time) == (40, 50.0)
+
+
+def test_metrics_checkpoints_refusals_and_requests_are_kept() -> None:
+    script = (
+        Script().started().add("metrics", 1, metrics={"loss": 2.0, "lr": 1.0}).add("metrics", 2, metrics={"loss": 1.0})
+    )
+    script.add("checkpoint", 2, path="checkpoints/a", stage="navigation").add("score_refused", 2, message="nan")
+    status = script.add("request_answered", 2, request="stop").status
+    assert status.metrics == {"loss": 1.0, "lr": 1.0}
+    assert [event["path"] for event in status.checkpoints] == ["checkpoints/a"]
+    assert status.refused_scores == 1
+    assert status.stop_requested
+
+
+def test_a_long_history_stays_small() -> None:
+    script = Script().started()
+    for step in range(3000):
+        script.episodes(step, [step + 1, 0, 0], [0.5, None, None])
+    history = script.status.stages[0].history
+    assert len(history) <= 512
+    assert history[-1] == (2999, 0.5)
+    assert history == sorted(history)
+
+
+def test_steps_a_second_are_those_of_late() -> None:
+    script = Script().started()
+    for step in (100, 200, 300, 1300):
+        script.add("progress", step)
+    assert script.status.rate == pytest.approx((1300 - 100) / 30)
+
+
+def test_a_clock_that_goes_back_makes_no_negative_rate_age_or_elapsed_time() -> None:
+    script = Script().started().add("progress", 100).add("progress", 200)
+    script.events[-1]["time"] = 3.0
+    status = script.status
+    assert status.rate is None or status.rate >= 0
+    data = status_data(status, Liveness(job=True, trainer=True, suspended=False), now=1.0)
+    assert data["elapsed_seconds"] >= 0
+    assert data["last_event_age_seconds"] >= 0
+    assert data["state"] == "running"
+
+
+# ── the verdict ─────────────────────────────────────────────────────────────────────────────────────────────
+
+ALIVE = Liveness(job=True, trainer=True, suspended=False)
+GONE = Liveness(job=False, trainer=False, suspended=False)
+ORPHAN = Liveness(job=False, trainer=True, suspended=False)
+JOB_ALONE = Liveness(job=True, trainer=False, suspended=False)
+SUSPENDED = Liveness(job=True, trainer=True, suspended=True)
+
+MADE = Script().status
+STARTED = Script().add("attempt_started", 0).status
+READY = Script().started().status  # its last event is at 40 s
+COMPLETED = Script().started().add("run_ended", 9, outcome="completed", message="all stages done").status
+FAILED = Script().started().add("run_ended", 9, outcome="failed", message="exit code 1").status
+
+VERDICTS = [
+    (MADE, GONE, 11.0, "starting", ""),
+    (MADE, JOB_ALONE, 11.0, "starting", ""),
+    (MADE, GONE, 100.0, "crashed", "its processes are gone"),
+    (STARTED, ALIVE, 21.0, "starting", ""),
+    (STARTED, JOB_ALONE, 21.0, "starting", ""),
+    (STARTED, GONE, 21.0, "crashed", "its processes are gone"),
+    (STARTED, ALIVE, 20.0 + 16 * 60, "stalled", "no event for 16 min"),
+    (READY, ALIVE, 41.0, "running", ""),
+    (READY, ALIVE, 40.0 + 14 * 60, "running", ""),
+    (READY, ALIVE, 40.0 + 16 * 60, "stalled", "no event for 16 min"),
+    (READY, ALIVE, 1.0, "running", ""),
+    (READY, ORPHAN, 41.0, "running", "training goes on by itself"),
+    (READY, SUSPENDED, 41.0, "stalled", "suspended"),
+    (READY, GONE, 41.0, "crashed", "its processes are gone and it has no recorded end"),
+    (COMPLETED, GONE, 999.0, "completed", "all stages done"),
+    (COMPLETED, ALIVE, 999.0, "completed", "all stages done"),
+    (COMPLETED, SUSPENDED, 999.0, "completed", "all stages done"),
+    (FAILED, GONE, 999.0, "failed", "exit code 1"),
+]
+
+
+@pytest.mark.parametrize(("status", "liveness", "now", "state", "said"), VERDICTS)
+def test_a_run_is_never_told_falsely(status: RunStatus, liveness: Liveness, now: float, state: str, said: str) -> None:
+    judged, detail = judge(status, liveness, now)
+    assert judged == state
+    assert said in detail
+    assert bool(said) == bool(detail)
+
+
+# ── proof of life ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def paths() -> RunPaths:
+    return create_run("r", "text", Path("/"), FACTS)
+
+
+def record_trainer(paths: RunPaths, identity: dict[str, Any]) -> None:
+    write_json(paths.identity, {**read_json(paths.identity), "trainer": identity})
+
+
+def test_a_run_that_nobody_holds_is_dead(paths: RunPaths) -> None:
+    assert read_liveness(paths) == GONE
+
+
+def test_locks_prove_life(paths: RunPaths) -> None:
+    with FileLock(paths.lock) as lock:
+        lock.acquire()
+        assert read_liveness(paths) == JOB_ALONE
+        with EventLog(paths.events, attempt=1):
+            assert read_liveness(paths) == ALIVE
+
+
+def test_a_trainer_lives_by_its_recorded_identity(paths: RunPaths) -> None:
+    record_trainer(paths, process_identity())
+    assert read_liveness(paths) == ORPHAN
+
+
+def test_a_stranger_with_the_recorded_pid_is_not_taken_for_the_trainer(paths: RunPaths) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        record_trainer(paths, {**process_identity(stranger.pid), "start": "1"})
+        assert read_liveness(paths) == GONE
+        record_trainer(paths, {**process_identity(stranger.pid), "boot": "another"})
+        assert read_liveness(paths) == GONE
+        stranger.kill()
+
+
+# ── from disk ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_status_is_folded_from_the_log(paths: RunPaths) -> None:
+    with EventLog(paths.events, attempt=1) as log:
+        log.append("attempt_started")
+        log.append("ready", 5)
+    status = read_status(paths)
+    assert (status.run_id, status.step, status.attempt, status.ready) == ("r", 5, 1, True)
+
+
+def test_a_torn_last_line_does_not_hinder_a_status(paths: RunPaths) -> None:
+    with paths.events.open("ab") as file:
+        file.write(b'{"seq":2,"at')
+    assert read_status(paths).recipe == "doorkey"
+
+
+def test_a_damaged_log_is_told(paths: RunPaths) -> None:
+    with paths.events.open("ab") as file:
+        file.write(b"garbage\n")
+    with pytest.raises(DamagedRunError, match="this line is no event"):
+        read_status(paths)
+
+
+def test_a_status_is_plain_json_without_nan() -> None:
+    for status in (MADE, READY, COMPLETED, Script().started().transition(100, 0).transition(200, 1).status):
+        data = status_data(status, ALIVE, now=2000.0)
+        assert json.loads(json.dumps(data, allow_nan=False)) == data
+
+
+def test_a_statuss_transitions_have_the_documents_keys_and_the_reason() -> None:
+    data = status_data(Script().started().transition(100, 0).status, ALIVE, now=60.0)
+    assert data["transitions"] == [
+        {
+            "from_stage": 0,
+            "to_stage": 1,
+            "from_name": "navigation",
+            "to_name": "sequence",
+            "step": 100,
+            "performance": 0.8,
+            "reason": "performance",
+        }
+    ]
+    assert data["current_stage"] == 1
+    assert data["waiting_for"][0] == {"term": "performance", "value": None, "target": 0.8, "holds": False}
