@@ -1,0 +1,225 @@
+"""What a training script holds: `with stagectl.attach() as session: …`
+
+Needs the standard library and PyYAML, nothing else, so that it installs into any training environment.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stagectl.curriculum import CurriculumEnd, StagedProgressiveCurriculum, StageTransition
+from stagectl.curriculum.metrics import document_metrics
+from stagectl.errors import RunNotFoundError, ScoreError, UsageError
+from stagectl.recipe import Recipe, build_curriculum, load_recipe, read_resolved, write_resolved
+from stagectl.runs import (
+    EventLog,
+    FileLock,
+    RunPaths,
+    commit_checkpoint,
+    create_run,
+    finite,
+    make_folder,
+    new_run_id,
+    read_json,
+    write_json,
+)
+
+RUN_VARIABLE = "STAGECTL_RUN"
+ATTEMPT_VARIABLE = "STAGECTL_ATTEMPT"
+PROGRESS_SECONDS = 1.0
+
+
+def attach(recipe: str | os.PathLike[str] | None = None) -> Session:
+    """Join the run that started this process; outside a run, begin one with the recipe.
+
+    Raises:
+        UsageError: There is no run, and no recipe was given.
+        RecipeError: The recipe is wrong, or its curriculum class cannot be imported.
+        RunExistsError: Another process already trains for the run.
+    """
+    folder = os.environ.get(RUN_VARIABLE)
+    if folder:
+        return _join(RunPaths(Path(folder)))
+    if recipe is None:
+        hint = "start the script with `stagectl run RECIPE`, or give the recipe: attach('recipe.yaml')"
+        raise UsageError("attach() found no run", hint=hint)
+    return _begin(load_recipe(Path(recipe)))
+
+
+class Session:
+    """A training process's side of a run: the curriculum, and the events that tell what became of it.
+
+    Made by `attach()`. Every method is cheap enough to be called between any two rollouts.
+    """
+
+    def __init__(
+        self,
+        paths: RunPaths,
+        recipe: Recipe,
+        log: EventLog,
+        *,
+        lock: FileLock | None = None,
+        curriculum: StagedProgressiveCurriculum | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.paths = paths
+        self.recipe = recipe
+        self.curriculum: StagedProgressiveCurriculum = curriculum or build_curriculum(recipe)
+        self.curriculum.decide_between_steps(refused=self._refuse_score)
+        self._log = log
+        self._lock = lock
+        self._clock = clock
+        self._ready = False
+        self._applied: int | None = None
+        self._progress_time = clock()
+        self._stop_answered = False
+
+    # ── what a script calls ─────────────────────────────────────────────────────────────────────────────────
+
+    def update_step_count(self, step: int) -> None:
+        """Tell the environment steps so far, summed over all environments; call it between rollouts.
+
+        Here finished episodes are recorded, requests from outside are answered, and transitions happen.
+
+        Raises:
+            CurriculumError: The step count goes back.
+            StorageError: The disk refused the event log.
+        """
+        curriculum = self.curriculum
+        if not self._ready:
+            self._log.append("ready", curriculum.total_steps)
+            self._ready = True
+        if curriculum.applied_stage not in (None, self._applied):
+            self._applied = curriculum.applied_stage
+            stage = curriculum.stages[self._applied]
+            self._log.append("stage_started", curriculum.total_steps, stage=self._applied, name=stage.name)
+        finished = list(curriculum.finished)
+        decision = curriculum.update_step_count(step)
+        self._record_episodes(curriculum.total_steps, finished)
+        if isinstance(decision, StageTransition):
+            self._log.append("stage_transition", **decision.to_dict())
+        elif isinstance(decision, CurriculumEnd):
+            self._log.append("curriculum_ended", **decision.to_dict())
+        self._answer_requests()
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether training should end now: the curriculum is over, the budget is spent, or somebody asked."""
+        budget = self.recipe.trainer.total_timesteps
+        spent = budget is not None and self.curriculum.total_steps >= budget
+        return spent or self._stop_answered or self.curriculum.end is not None
+
+    def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record metrics. Numbers that are not finite are counted and said, and left out."""
+        good, bad = finite(metrics)
+        self._log.append("metrics", step, metrics=good, **({"not_finite": bad} if bad else {}))
+
+    def metrics(self) -> dict[str, Any]:
+        """The curriculum's keys, for a trainer that writes to W&B itself: `wandb.log(session.metrics())`."""
+        curriculum = self.curriculum
+        names = [stage.name for stage in curriculum.stages]
+        return document_metrics(names, curriculum.current_stage, curriculum.stage_probs(), curriculum.performance())
+
+    @contextmanager
+    def checkpoint(self) -> Iterator[Path]:
+        """A folder to save the model into; it becomes a checkpoint, with the curriculum's state, when the block ends.
+
+        Raises:
+            StorageError: The disk refused; there is no checkpoint then.
+        """
+        step = self.curriculum.total_steps
+        final = self.paths.checkpoints / f"step-{step:012d}"
+        beside = final.with_name(f".{final.name}.tmp")
+        shutil.rmtree(beside, ignore_errors=True)
+        make_folder(beside)
+        try:
+            yield beside
+            write_json(beside / "curriculum.json", self.curriculum.state_dict())
+            facts = {"step": step, "stage": self.curriculum.stage.name, "attempt": self._log.attempt}
+            if not final.exists():
+                commit_checkpoint(beside, final, facts)
+                self._log.append(
+                    "checkpoint", step, path=str(final.relative_to(self.paths.folder)), stage=facts["stage"]
+                )
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def close(self) -> None:
+        self._log.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        if self._lock is not None:  # no job process will tell how it ended
+            step = self.curriculum.total_steps
+            outcome, message = self._outcome(value)
+            try:
+                self._log.append("attempt_ended", step, exit_code=0 if kind is None else 1, killed=False)
+                self._log.append("run_ended", step, outcome=outcome, message=message)
+            finally:
+                self.close()
+        else:
+            self.close()
+
+    # ── what happens in update_step_count ───────────────────────────────────────────────────────────────────
+
+    def _record_episodes(self, step: int, finished: list[tuple[int, float]]) -> None:
+        now = self._clock()
+        if not finished:
+            if abs(now - self._progress_time) >= PROGRESS_SECONDS:
+                self._progress_time = now
+                self._log.append("progress", step)
+            return
+        self._progress_time = now
+        self._log.append(
+            "episodes",
+            step,
+            scores=finished,
+            episodes=self.curriculum.episodes(),
+            performance=self.curriculum.performance(),
+        )
+
+    def _outcome(self, error: BaseException | None) -> tuple[str, str]:
+        if error is not None:
+            return "failed", f"{type(error).__name__}: {error}"
+        end = self.curriculum.end
+        if end is not None and end.outcome != "completed":
+            return end.outcome, f"stage '{end.name}' did not reach its criterion in time"
+        return "stopped" if self._stop_answered else "completed", ""
+
+    def _refuse_score(self, error: ScoreError) -> None:
+        self._log.append("score_refused", self.curriculum.total_steps, message=error.message)
+
+    def _answer_requests(self) -> None:
+        if not self._stop_answered and self.paths.stop_request.exists():
+            self._stop_answered = True
+            self._log.append("request_answered", self.curriculum.total_steps, request="stop")
+
+
+def _join(paths: RunPaths) -> Session:
+    identity = read_json(paths.identity)
+    if not identity:
+        raise RunNotFoundError(f"{RUN_VARIABLE} names {paths.folder}, and there is no run")
+    recipe = read_resolved(paths.recipe, folder=Path(identity["folder"]))
+    log = EventLog(paths.events, attempt=int(os.environ.get(ATTEMPT_VARIABLE, "1")))
+    return Session(paths, recipe, log)
+
+
+def _begin(recipe: Recipe) -> Session:
+    curriculum = build_curriculum(recipe)  # before anything is made: it may be what is wrong
+    paths = create_run(recipe.run or new_run_id(recipe.name), write_resolved(recipe), recipe.folder, recipe.facts())
+    lock = FileLock(paths.lock)
+    lock.acquire()
+    log = EventLog(paths.events, attempt=1)
+    log.append("attempt_started")
+    return Session(paths, recipe, log, lock=lock, curriculum=curriculum)
