@@ -1,0 +1,51 @@
+"""A timeline: stages and transitions over steps, of a replay."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stagectl.curriculum import CurriculumEnd, Decision, StageTransition
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpan:
+    """One stage of a timeline: the total step counts at which it was entered and left, None where it was not."""
+
+    index: int
+    name: str
+    entered: int | None
+    left: int | None
+    steps: int
+    episodes: int
+    performance: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What a curriculum did on a trace. `notes` say what a reader must know before believing it."""
+
+    stages: tuple[StageSpan, ...]
+    decisions: tuple[Decision, ...]
+    total_steps: int
+    total_episodes: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def transitions(self) -> tuple[StageTransition, ...]:
+        return tuple(d for d in self.decisions if isinstance(d, StageTransition))
+
+    @property
+    def end(self) -> CurriculumEnd | None:
+        return next((d for d in self.decisions if isinstance(d, CurriculumEnd)), None)
+
+    def to_data(self) -> dict[str, Any]:
+        """The timeline as `simulate -o json` prints it (docs/json.md)."""
+        return {
+            "stages": [asdict(stage) for stage in self.stages],
+            "transitions": [transition.to_dict() for transition in self.transitions],
+            "end": self.end.to_dict() if self.end else None,
+            "total_steps": self.total_steps,
+            "total_episodes": self.total_episodes,
+            "notes": list(self.notes),
+        }

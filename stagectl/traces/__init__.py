@@ -1,0 +1,6 @@
+"""Recorded metrics in."""
+
+from stagectl.traces.csv import Columns as Columns
+from stagectl.traces.csv import read_csv as read_csv
+from stagectl.traces.csv import write_csv as write_csv
+from stagectl.traces.trace import Trace as Trace

@@ -1,0 +1,162 @@
+"""Traces as CSV files: read with headers guessed, written for a run."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from stagectl.errors import TraceError, nearest
+from stagectl.runs import Event
+from stagectl.traces.trace import Trace
+
+STEP_HEADERS = ("step", "global_step", "_step", "steps", "total_steps", "timesteps", "num_timesteps", "env_steps")
+SCORE_HEADERS = ("score", "success_rate", "success", "is_success", "performance", "reward", "episode_return", "return")
+STAGE_HEADERS = ("stage", "stage_name", "curriculum/stage_name", "lesson")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns to read; None lets the header decide."""
+
+    step: str | None = None
+    score: str | None = None
+    stage: str | None = None
+
+
+def read_csv(path: Path, columns: Columns = Columns()) -> Trace:
+    """Read a trace from a CSV file with a header line.
+
+    Raises:
+        TraceError: With file and line: no such file or column, no rows, a ragged row, a value that is no finite
+            number, a step that goes back.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _read(file, path, columns)
+    except FileNotFoundError:
+        raise TraceError(f"{path}: no such file", hint="a run's trace is written by: stagectl export RUN_ID") from None
+    except IsADirectoryError:
+        raise TraceError(f"{path}: this is a folder; name the CSV file in it") from None
+    except UnicodeDecodeError as error:
+        raise TraceError(f"{path}: not a text file (byte {error.start}); a trace is CSV, in UTF-8") from None
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def write_csv(events: Iterable[Event], file: TextIO) -> int:
+    """A run's episodes as CSV, one row each, in order; the number of rows.
+
+    A transition at a step at which no episode ended gets a row without a score, so that a replay decides there.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("step", "stage", "score"))
+    names: list[str] = []
+    rows = last_step = current = 0
+    for event in events:
+        kind = event["event"]
+        if kind == "run_created":
+            names = [stage["name"] for stage in event["stages"]]
+        elif kind == "episodes":
+            for stage, score in event["scores"]:
+                writer.writerow((event["step"], names[stage], repr(score)))
+            rows, last_step = rows + len(event["scores"]), event["step"]
+        elif kind in ("stage_transition", "curriculum_ended"):
+            if event["step"] != last_step:
+                writer.writerow((event["step"], names[current], ""))
+                rows, last_step = rows + 1, event["step"]
+            current = event.get("to_stage", current)
+    return rows
+
+
+def _read(file: TextIO, path: Path, columns: Columns) -> Trace:
+    reader = csv.reader(file)
+    try:
+        header = next(reader, None)
+    except csv.Error as error:
+        raise TraceError(f"{path}:1: this is no CSV: {error}") from None
+    if not header:
+        raise TraceError(f"{path}: is empty; a trace has a header line and a row an episode")
+    step_at = _column(header, columns.step, STEP_HEADERS, "step", path)
+    score_at = _column(header, columns.score, SCORE_HEADERS, "score", path)
+    stage_at = _stage_column(header, columns.stage, path)
+    steps: list[int] = []
+    scores: list[float | None] = []
+    stages: list[str] = []
+    for line, row in _rows(reader, len(header), path):
+        where = f"{path}:{line}"
+        step = _step(row[step_at], header[step_at], where)
+        if steps and step < steps[-1]:
+            hint = "sort the rows by step, and keep one run in a file"
+            raise TraceError(f"{where}: {header[step_at]} goes back from {steps[-1]} to {step}", hint=hint)
+        steps.append(step)
+        scores.append(_score(row[score_at], header[score_at], where))
+        if stage_at is not None:
+            stages.append(row[stage_at])
+    if all(score is None for score in scores):
+        raise TraceError(f"{path}: has no row with a score; its column {header[score_at]} is empty")
+    return Trace(str(path), steps, scores, stages if stage_at is not None else None)
+
+
+def _rows(reader: Iterator[list[str]], width: int, path: Path) -> Iterator[tuple[int, list[str]]]:
+    line = 1
+    try:
+        for row in reader:
+            line = reader.line_num  # type: ignore[attr-defined]
+            if not row:
+                continue
+            if len(row) != width:
+                raise TraceError(f"{path}:{line}: has {len(row)} values, the header has {width} columns")
+            yield line, row
+    except csv.Error as error:
+        raise TraceError(f"{path}:{line + 1}: this is no CSV: {error}") from None
+
+
+def _column(header: Sequence[str], named: str | None, usual: Sequence[str], what: str, path: Path) -> int:
+    if named is not None:
+        if named not in header:
+            raise TraceError(f"{path}:1: has no column '{named}'; {nearest(named, header)}")
+        return header.index(named)
+    lowered = [name.strip().lower() for name in header]
+    for name in usual:
+        if name in lowered:
+            return lowered.index(name)
+    found = ", ".join(header)
+    raise TraceError(f"{path}:1: no column looks like a {what}; it has {found}", hint=f"name it: --{what}-column NAME")
+
+
+def _stage_column(header: Sequence[str], named: str | None, path: Path) -> int | None:
+    lowered = [name.strip().lower() for name in header]
+    if named is None and not set(STAGE_HEADERS) & set(lowered):
+        return None
+    return _column(header, named, STAGE_HEADERS, "stage", path)
+
+
+def _step(text: str, column: str, where: str) -> int:
+    value = _number(text, column, where)
+    if not value.is_integer() or value < 0:
+        raise TraceError(f"{where}: {column} is {text}; a step is a whole number of environment steps")
+    return int(value)
+
+
+def _score(text: str, column: str, where: str) -> float | None:
+    text = text.strip()
+    if not text:
+        return None
+    if text.lower() in ("true", "false"):
+        return float(text.lower() == "true")
+    return _number(text, column, where)
+
+
+def _number(text: str, column: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise TraceError(f"{where}: {column} is {text!r}, which is no number") from None
+    if not math.isfinite(value):
+        hint = "leave the cell empty where nothing was measured, or take the row out"
+        raise TraceError(f"{where}: {column} is {text}, not a finite number", hint=hint)
+    return value
