@@ -1,0 +1,115 @@
+"""The bundled trainer: a Stable-Baselines3 algorithm over the stages' Gymnasium environments.
+
+`python -m stagectl.trainers.sb3` trains for the run that started it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import stable_baselines3
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from stagectl.adapters.gymnasium import StagedEnv
+from stagectl.adapters.sb3 import SessionCallback, session_logger
+from stagectl.curriculum import StagedProgressiveCurriculum
+from stagectl.errors import Fault, nearest
+from stagectl.recipe import Recipe, build_curriculum, import_from
+from stagectl.session import Session, attach
+from stagectl.trainers.environments import check_environments, is_minigrid_view, make_environment
+from stagectl.trainers.minigrid import ViewExtractor
+
+ALGORITHMS = ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
+OWN_ARGUMENTS = ("algorithm", "n_envs", "policy", "threads")
+DEFAULT_N_ENVS = 16
+_SET_BY_US = {"self", "env", "policy", "seed", "_init_setup_model", "verbose", "tensorboard_log", "stats_window_size"}
+
+
+def train(session: Session) -> None:
+    """Train until the session says stop or the step budget is spent."""
+    recipe = session.recipe
+    budget = recipe.trainer.total_timesteps
+    assert budget is not None, "a recipe for this trainer is checked to have one before it is launched"
+    threads = recipe.trainer.arguments.get("threads")
+    if threads is not None:
+        torch.set_num_threads(int(threads))
+    model = build_model(recipe, session.curriculum)
+    model.set_logger(session_logger(session))
+    model.learn(
+        total_timesteps=budget,
+        callback=SessionCallback(session, recipe.trainer.checkpoint_every),
+    )
+
+
+def build_model(recipe: Recipe, curriculum: StagedProgressiveCurriculum) -> BaseAlgorithm:
+    """The algorithm that the recipe names, over `n_envs` environments in this process."""
+    arguments = dict(recipe.trainer.arguments)
+    algorithm = getattr(stable_baselines3, arguments.pop("algorithm", "PPO"))
+    n_envs = int(arguments.pop("n_envs", DEFAULT_N_ENVS))
+    arguments.pop("threads", None)
+    envs = DummyVecEnv([lambda: StagedEnv(curriculum, make_environment) for _ in range(n_envs)])
+    policy, policy_kwargs = _policy_for(envs, arguments.pop("policy", None))
+    policy_kwargs = {**policy_kwargs, **arguments.pop("policy_kwargs", {})}
+    model: BaseAlgorithm = algorithm(
+        policy, envs, seed=recipe.trainer.seed, policy_kwargs=policy_kwargs or None, **arguments
+    )
+    return model
+
+
+def check(recipe: Recipe) -> list[Fault]:
+    """What would keep the recipe from training: arguments, environments, spaces, the curriculum's class."""
+    faults = _check_arguments(recipe.trainer.arguments) + check_environments(recipe.stages)
+    if recipe.trainer.total_timesteps is None:
+        faults.append(Fault(("trainer",), "`total_timesteps:` is missing; it is the run's step budget"))
+    if faults:
+        return faults
+    try:
+        build_model(recipe, build_curriculum(recipe))
+    except (AssertionError, TypeError, ValueError) as error:
+        return [Fault(("trainer",), f"Stable-Baselines3 refuses this: {' '.join(str(error).split())}")]
+    return []
+
+
+def _policy_for(envs: VecEnv, named: str | None) -> tuple[str, dict[str, Any]]:
+    """The policy's name and settings; for MiniGrid's view our own extractor."""
+    space = envs.observation_space
+    if is_minigrid_view(space):
+        return named or "MlpPolicy", {"features_extractor_class": ViewExtractor, "normalize_images": False}
+    if named is not None:
+        return named, {}
+    if isinstance(space, gym.spaces.Dict):
+        return "MultiInputPolicy", {}
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 3:
+        return "CnnPolicy", {}
+    return "MlpPolicy", {}
+
+
+def _check_arguments(arguments: Mapping[str, Any]) -> list[Fault]:
+    name = arguments.get("algorithm", "PPO")
+    if name not in ALGORITHMS:
+        return [Fault(("trainer", "algorithm"), f"{name!r} is no algorithm here; {nearest(str(name), ALGORITHMS)}")]
+    signature = inspect.signature(getattr(stable_baselines3, name).__init__)
+    known = {*OWN_ARGUMENTS, *(set(signature.parameters) - _SET_BY_US)}
+    return [
+        Fault(("trainer", key), f"{name} has no such argument; {nearest(key, known)}")
+        for key in arguments
+        if key not in known
+    ]
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s - %(message)s", stream=sys.stdout)
+    with attach() as session:
+        import_from(session.recipe.folder)
+        train(session)
+
+
+if __name__ == "__main__":
+    main()
