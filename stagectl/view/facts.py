@@ -1,0 +1,157 @@
+"""What there is to say about a run beside its stages: label and parts, for the picture and for plain text alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stagectl.curriculum import Stage, Term
+from stagectl.runs import ENDED, Liveness, RunStatus, judge
+from stagectl.view.estimate import budget_seconds, estimate_seconds
+from stagectl.view.lines import DIM, Part
+from stagectl.view.words import age, clean, duration, steps, versus
+
+OLD_SECONDS = 10.0
+WORRYING_SECONDS = 60.0
+STATE_STYLES = {
+    "starting": "cyan",
+    "running": "green",
+    "stalled": "yellow",
+    "completed": "green",
+    "budget_spent": "yellow",
+    "stopped": "yellow",
+    "failed": "red",
+    "crashed": "red",
+}
+_SIGNS = {"completed": "✓", "failed": "✗", "crashed": "✗", "stopped": "■", "budget_spent": "■"}
+_TIMEOUTS = {"advance": "then the next stage", "stop": "then the run stops", "fail": "then the run fails"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run's state in words and its times, judged once for a whole picture."""
+
+    state: str
+    detail: str
+    elapsed: float
+    rate: float | None
+    silence: float
+
+    @property
+    def over(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def word(self) -> str:
+        return self.state.replace("_", " ")
+
+    @property
+    def sign(self) -> str:
+        return _SIGNS.get(self.state, "●")
+
+    @property
+    def style(self) -> str:
+        return STATE_STYLES[self.state]
+
+
+def judged(status: RunStatus, liveness: Liveness, now: float) -> Facts:
+    """A run's state and times. An ended run's rate is its mean; a silent one has none."""
+    state, detail = judge(status, liveness, now)
+    over = state in ENDED
+    until = status.last_time if over else now
+    elapsed = max(0.0, until - (status.started or status.created or until))
+    rate = status.rate if state == "running" else None
+    if over:
+        rate = status.step / elapsed if elapsed > 0 and status.step else None
+    silence = max(0.0, now - status.last_time) if status.last_time else 0.0
+    return Facts(state, clean(detail), elapsed, rate, silence)
+
+
+def sayings(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
+    """Everything that is to be said now, most urgent last to be cut: label and parts."""
+    said: list[tuple[str, list[Part]]] = []
+    if facts.detail:
+        said.append((facts.word, [(facts.detail, facts.style)]))
+    if status.stage is not None and not facts.over:
+        said += _prospects(status)
+    said += _troubles(status, facts)
+    return said
+
+
+def waiting(status: RunStatus) -> list[Part]:
+    """What the current stage is waiting for: each term's value and target, and which block."""
+    parts: list[Part] = []
+    if status.target:
+        parts.append((f"decided by {clean(status.target)}", ""))
+    parts += [_term(term) for term in status.waiting_for()]
+    if not parts:
+        parts.append(("the end of the step budget" if status.total_timesteps else "the end of training", ""))
+    return parts
+
+
+def term_numbers(term: Term) -> tuple[str, str]:
+    """A term's value and target as they are shown."""
+    if term.name == "performance":
+        return versus(term.value, term.target)
+    return steps(int(term.value)), steps(int(term.target))
+
+
+def limit(stage: Stage, inside: int) -> list[Part]:
+    """A stage's way out: how far it may go without reaching its criterion, and what happens then."""
+    if stage.max_steps is None:
+        return []
+    near = inside >= 0.8 * stage.max_steps
+    text = f"{steps(inside)} of {steps(stage.max_steps)} steps, {_TIMEOUTS[stage.on_timeout]}"
+    return [(text, "yellow" if near else "")]
+
+
+def is_applied(status: RunStatus) -> bool:
+    """Whether the training process said that it trains in the current stage."""
+    return status.stage is not None and status.stage.applied
+
+
+def _prospects(status: RunStatus) -> list[tuple[str, list[Part]]]:
+    entry = status.stages[status.current]
+    said = [("waiting for", waiting(status))]
+    if not is_applied(status) and status.ready:
+        said.append(("", [(f"{clean(entry.stage.name)}: ordered, not yet applied", "yellow")]))
+    said.append(("next", _next(status)))
+    if parts := limit(entry.stage, status.steps_in(status.current)):
+        said.append(("limit", parts))
+    return said
+
+
+def _next(status: RunStatus) -> list[Part]:
+    last = status.current + 1 == len(status.stages)
+    where = "the end" if last else clean(status.stages[status.current + 1].stage.name)
+    seconds = estimate_seconds(status)
+    if seconds is None:
+        return [("—", DIM)]
+    parts: list[Part] = [(f"≈ {duration(seconds)} to {where}", "")]
+    budget = budget_seconds(status)
+    if budget is not None and seconds > budget + 1:
+        parts.append((f"the budget ends before, in ≈ {duration(budget)}", "yellow"))
+    return parts
+
+
+def _term(term: Term) -> Part:
+    value, target = term_numbers(term) if term.value == term.value else ("no data", term_numbers(_zero(term))[1])
+    text = f"{term.name} {value} of {target}"
+    return (f"{text} ok", "green") if term.holds else (text, "yellow")
+
+
+def _zero(term: Term) -> Term:
+    return Term(term.name, 0.0, term.target)
+
+
+def _troubles(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
+    said: list[tuple[str, list[Part]]] = []
+    if status.refused_scores:
+        count = "1 score" if status.refused_scores == 1 else f"{status.refused_scores:,} scores"
+        said.append(("refused", [(f"{count}, not finite", "yellow")]))
+    if status.stop_requested and not facts.over:
+        said.append(("stop", [("asked for; the trainer ends at its next step", "yellow")]))
+    if status.last_time and facts.silence >= OLD_SECONDS:
+        worrying = not facts.over and facts.silence >= WORRYING_SECONDS
+        label = "ended" if status.ended else "last event"
+        said.append((label, [(age(facts.silence), "yellow" if worrying else DIM)]))
+    return said

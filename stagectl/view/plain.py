@@ -1,0 +1,100 @@
+"""A run as plain lines, one a noteworthy event, for pipes, logs and dumb terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stagectl.runs import Event, RunStatus
+from stagectl.view.estimate import estimate_seconds
+from stagectl.view.stages import gauge
+from stagectl.view.words import clean, duration, moment, percent, score, steps
+
+PROGRESS_SECONDS = 10.0
+PROGRESS_EVENTS = frozenset({"episodes", "progress", "metrics"})
+
+
+class PlainLines:
+    """Turns events into lines; of those that only tell progress, at most one in 10 seconds of event time."""
+
+    def __init__(self) -> None:
+        self._told = float("-inf")
+
+    def line(self, event: Event, status: RunStatus) -> str | None:
+        """The event's line, complete; None where it is not worth one. `status` has the event folded in."""
+        kind = event["event"]
+        if kind in PROGRESS_EVENTS:
+            if event["time"] - self._told < PROGRESS_SECONDS:
+                return None
+            self._told = event["time"]
+            return _stamped(event, "progress", progress_words(status))
+        words = _WORDS.get(kind)
+        return None if words is None else _stamped(event, kind, words(event, status))
+
+
+def progress_words(status: RunStatus) -> str:
+    """Where a run stands, in one line."""
+    total = status.total_timesteps
+    parts = [f"step {steps(status.step)}"]
+    if total:
+        parts = [f"step {steps(status.step)} of {steps(total)} ({percent(status.step / total)})"]
+    if status.stage is not None:
+        meter = gauge(status, status.current)
+        by_score = status.stage.stage.transition_criteria == "performance"
+        unit = "performance" if by_score or not meter.target else "steps"
+        parts.append(f"stage {_stage(status, status.current)}")
+        parts.append(f"{unit} {meter.value} of {meter.target}" if meter.target else f"{unit} {meter.value}")
+        parts.append(f"{status.stage.episodes:,} episodes")
+    if status.rate:
+        parts.append(f"{status.rate:,.0f} steps/s")
+    seconds = estimate_seconds(status)
+    if seconds is not None:
+        parts.append(f"next in ≈ {duration(seconds)}")
+    return ", ".join(parts)
+
+
+def _stamped(event: Event, kind: str, words: str) -> str:
+    return f"{moment(event['time'])}  {kind:<16}  {words}".rstrip()
+
+
+def _stage(status: RunStatus, index: int) -> str:
+    return f"{index + 1}/{len(status.stages)} {clean(status.stages[index].stage.name)}"
+
+
+def _created(event: Event, status: RunStatus) -> str:
+    budget = f", {steps(status.total_timesteps)} steps" if status.total_timesteps else ""
+    names = " → ".join(clean(entry.stage.name) for entry in status.stages)
+    return f"run {clean(status.run_id)}, recipe {clean(status.recipe)}, {clean(status.backend)}{budget}, stages {names}"
+
+
+def _transition(event: Event, status: RunStatus) -> str:
+    moved = f"{_stage(status, event['from_stage'])} → {_stage(status, event['to_stage'])}"
+    return f"{moved} at step {steps(event['step'])}, {_why(event)}"
+
+
+def _curriculum_ended(event: Event, status: RunStatus) -> str:
+    where = f"in stage {_stage(status, event['stage'])} at step {steps(event['step'])}"
+    return f"{clean(event['outcome'])} {where}, {_why(event)}"
+
+
+def _why(event: Event) -> str:
+    return f"performance {score(event['performance'])}, reason {clean(event['reason'])}"
+
+
+def _run_ended(event: Event, status: RunStatus) -> str:
+    lasted = duration(event["time"] - (status.started or status.created))
+    words = f"{clean(event['outcome']).replace('_', ' ')} at step {steps(event['step'])} after {lasted}"
+    return f"{words}: {clean(event['message'])}" if event["message"] else words
+
+
+_WORDS: dict[str, Callable[[Event, RunStatus], str]] = {
+    "run_created": _created,
+    "attempt_started": lambda event, _: f"attempt {event['attempt']}",
+    "ready": lambda event, _: f"the training process trains, step {steps(event['step'])}",
+    "stage_started": lambda event, status: f"{_stage(status, event['stage'])} at step {steps(event['step'])}",
+    "stage_transition": _transition,
+    "curriculum_ended": _curriculum_ended,
+    "checkpoint": lambda event, _: f"{clean(event['path'])} at step {steps(event['step'])}",
+    "score_refused": lambda event, _: clean(event["message"]),
+    "request_answered": lambda event, _: f"{clean(event['request'])} at step {steps(event['step'])}",
+    "run_ended": _run_ended,
+}

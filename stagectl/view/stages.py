@@ -1,0 +1,145 @@
+"""The stages of a run, a line each: a bar of performance against its threshold, of steps, or of the budget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from stagectl.runs import RunStatus
+from stagectl.runs.status import StageStatus
+from stagectl.view.facts import Facts
+from stagectl.view.grid import gap_for
+from stagectl.view.lines import DIM, bar, fitted, padded
+from stagectl.view.words import NOTHING, clean, score, short_steps, steps, versus
+
+Place = Literal["done", "current", "halted", "broken", "later"]
+_MARKS = {
+    "done": ("✓", "green"),
+    "current": ("▶", "bold cyan"),
+    "halted": ("■", "yellow"),
+    "broken": ("✗", "red"),
+    "later": ("·", DIM),
+}
+_BAR_STYLES = {"done": "green", "current": "cyan", "halted": "yellow", "broken": "red", "later": DIM}
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """How far a stage is: a share of its bar, where on the bar its target is, and both in words."""
+
+    share: float
+    mark: float | None
+    value: str
+    target: str
+
+
+def stage_lines(status: RunStatus, facts: Facts, width: int) -> list[Text]:
+    """A header and a line a stage, each at most `width` cells."""
+    gauges = [gauge(status, index) for index in range(len(status.stages))]
+    values = [_of(g) for g in gauges]
+    counts = [(_count(e, status.steps_in(i)), _count(e, e.episodes)) for i, e in enumerate(status.stages)]
+    names = [f"{i + 1} {clean(entry.stage.name)}" for i, entry in enumerate(status.stages)]
+    gap = gap_for(width)
+    heads = ("steps", "episodes" if gap > 1 else "ep.")
+    tails = [max(cell_len(heads[k]), *(cell_len(c[k]) for c in counts)) for k in (0, 1)]
+    value_width = max(map(cell_len, values))
+    free = width - 4 - 4 * gap - value_width - sum(tails)
+    name_width = min(max(5, *map(cell_len, names)), max(8, free * 2 // 5))
+    bar_width = free - name_width
+    space = " " * gap
+
+    def row(cells: tuple[Text | str, Text | str, Text | str, str, str, str], style: str = "") -> Text:
+        mark, name, picture, value, inside, episodes = cells
+        line = Text.assemble(" ", mark, " ", name, space, picture, space, value, space, inside, space, episodes)
+        line.stylize_before(style)
+        return fitted(line, width)
+
+    head = (" ", padded("stage", name_width), " " * bar_width, " " * value_width)
+    lines = [row((*head, padded(heads[0], tails[0], right=True), padded(heads[1], tails[1], right=True)), DIM)]
+    for index, meter in enumerate(gauges):
+        place = place_of(status, index, facts)
+        cells = (
+            Text(*_MARKS[place]),
+            Text(padded(names[index], name_width), "bold" if place == "current" else ""),
+            bar(bar_width, meter.share, _bar_style(place, meter), mark=meter.mark),
+            padded(values[index], value_width, right=True),
+            padded(counts[index][0], tails[0], right=True),
+            padded(counts[index][1], tails[1], right=True),
+        )
+        lines.append(row(cells, DIM if place == "later" else ""))
+    return lines
+
+
+def place_of(status: RunStatus, index: int, facts: Facts) -> Place:
+    """Where a stage stands in its run."""
+    if index > status.current:
+        return "later"
+    if index < status.current or facts.state == "completed":
+        return "done"
+    if facts.state in ("failed", "crashed"):
+        return "broken"
+    if status.stages[index].left is not None:
+        return "done"
+    return "halted" if facts.over else "current"
+
+
+def gauge(status: RunStatus, index: int) -> Gauge:
+    """A stage's bar: performance against its threshold, else steps against their threshold or the budget's rest."""
+    entry = status.stages[index]
+    stage, inside = entry.stage, status.steps_in(index)
+    if stage.transition_criteria == "performance":
+        performance = reached(status, index)
+        low, high = scale(entry)
+        value, target = versus(performance, stage.performance_threshold)
+        mark = _share(stage.performance_threshold, low, high)
+        return Gauge(0.0 if performance is None else _share(performance, low, high), mark, value, target)
+    goal: int | None = stage.time_threshold_steps
+    if stage.transition_criteria is None:
+        goal = None if status.total_timesteps is None else status.total_timesteps - (entry.entered or 0)
+        if entry.entered is None:
+            return Gauge(0.0, None, score(entry.performance), "")
+    if goal is None:
+        return Gauge(0.0, None, score(entry.performance), "")
+    return Gauge(inside / goal if goal > 0 else 1.0, None, short_steps(inside), short_steps(goal))
+
+
+def reached(status: RunStatus, index: int) -> float | None:
+    """A stage's performance; of one that was left what it was then, for late scores decide nothing any more."""
+    for event in status.transitions:
+        if event["from_stage"] == index:
+            performance: float | None = event["performance"]
+            return performance
+    return status.stages[index].performance
+
+
+def scale(entry: StageStatus) -> tuple[float, float]:
+    """The scores at the two ends of a stage's bar: 0 and 1 where scores are bounded, else what was seen."""
+    stage = entry.stage
+    if stage.score.bounded:
+        return 0.0, 1.0
+    seen = [value for _, value in entry.history if math.isfinite(value)]
+    low = min(0.0, stage.performance_threshold, *seen)
+    high = max(stage.performance_threshold, *seen) if seen else stage.performance_threshold
+    return low, high + max(0.1 * (high - low), 1e-9)
+
+
+def _share(value: float, low: float, high: float) -> float:
+    return (value - low) / (high - low)
+
+
+def _of(meter: Gauge) -> str:
+    return f"{meter.value} of {meter.target}" if meter.target else meter.value
+
+
+def _count(entry: StageStatus, count: int) -> str:
+    return NOTHING if entry.entered is None and not count else steps(count)
+
+
+def _bar_style(place: Place, meter: Gauge) -> str:
+    if place == "current" and meter.mark is not None and meter.share >= meter.mark:
+        return "green"
+    return _BAR_STYLES[place]

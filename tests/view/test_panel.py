@@ -1,0 +1,165 @@
+"""One frame of a run."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from stagectl.runs import RunStatus
+from stagectl.view import run_panel, run_text
+from tests.view.story import ALIVE, GONE, START, Story
+
+WAYS = [
+    {"name": "warm_up", "curriculum": "a/b", "transition_criteria": "time", "time_threshold_steps": 20_000},
+    {"name": "seq", "curriculum": "c", "max_steps": 90_000, "on_timeout": "stop"},
+    "rest",
+]
+STORIES = {
+    "nothing yet": lambda: Story(),
+    "begun": lambda: Story().begin(),
+    "in the middle": lambda: Story().begin().learn(46),
+    "completed": lambda: Story(seed=1).begin().learn(400).end(),
+    "failed": lambda: Story().begin().learn(30).end("failed", "ValueError: " + "the spaces differ " * 30),
+    "every kind of stage": lambda: Story(WAYS, 120_000).begin().learn(44, speed=60),
+    "no budget": lambda: Story(total=None).begin().learn(10),
+    "returns": lambda: Story(["a", "b"], score="return", performance_threshold=250).begin().rollout([-900.0, 31.5]),
+    "long names": lambda: Story([f"{'长' * 40}{i}" for i in range(30)], run="r" * 40).begin().learn(30),
+    "a class of one's own": lambda: Story(target="my_module.CustomStagedCurriculum").begin().learn(20),
+}
+
+
+def frame(story: Story, width: int = 80, height: int | None = None, later: float = 1, alive: object = ALIVE) -> str:
+    return run_panel(story.status, alive, width, story.now + later, height).plain  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+@pytest.mark.parametrize("width", [20, 60, 61, 80, 133])
+def test_no_line_is_wider_than_the_terminal(story: object, width: int) -> None:
+    told = story()  # type: ignore[operator]
+    assert max(map(cell_len, frame(told, width).split("\n"))) <= width
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+@pytest.mark.parametrize("height", [5, 12, 16, 20, 40])
+def test_no_frame_is_higher_than_the_terminal(story: object, height: int) -> None:
+    told = story()  # type: ignore[operator]
+    assert frame(told, 60, height).count("\n") < height
+
+
+def test_a_run_without_any_event_has_a_frame() -> None:
+    assert "starting" in run_panel(RunStatus("new"), ALIVE, 60, START).plain
+    assert "starting" in run_text(RunStatus("new"), ALIVE, START)
+
+
+def test_the_current_stage_is_marked_and_those_before_it_are_ticked() -> None:
+    rows = [line for line in frame(Story().begin().learn(46)).split("\n") if " of 0.80 " in line]
+    assert [row.split()[0] for row in rows[:4]] == ["✓", "✓", "▶", "·"]
+
+
+def test_what_the_stage_waits_for_is_told_term_by_term() -> None:
+    story = Story().begin().rollout([0.0, 1.0, 0.0, 1.0])
+    shown = frame(story)
+    assert "performance 0.53 of 0.80" in shown
+    assert "episodes 4 of 10" in shown
+    assert "episodes 4 of 10 ok" not in shown
+    assert "episodes 12 of 10 ok" in frame(story.rollout([0.0] * 8))
+
+
+def test_no_data_is_spelled_out() -> None:
+    assert "no data" in frame(Story().begin())
+
+
+def test_a_stage_that_is_ordered_but_not_trained_in_yet_says_so() -> None:
+    story = Story().begin()
+    while not story.status.transitions:
+        story.rollout([1.0] * 8)
+    assert "doorkey_6: ordered, not yet applied" in frame(story)
+    assert "ordered, not yet applied" not in frame(story.rollout([0.0]))
+
+
+def test_a_class_of_ones_own_is_named_as_the_one_who_decides() -> None:
+    assert "decided by my_module.Custom" in frame(Story(target="my_module.Custom").begin().learn(3))
+
+
+def test_the_way_out_of_a_stage_is_shown_with_what_happens_then() -> None:
+    stages = [{"name": "a", "curriculum": "x", "max_steps": 90_000, "on_timeout": "stop"}, "b"]
+    assert "2,048 of 90,000 steps, then the run stops" in frame(Story(stages).begin().rollout([0.0]))
+
+
+def test_an_estimate_beyond_the_budget_is_told_as_such() -> None:
+    stages = [{"name": "a", "curriculum": "x", "transition_criteria": "time", "time_threshold_steps": 10**6}, "b"]
+    assert "the budget ends before" in frame(Story(stages).begin().learn(5), 120)
+
+
+def test_a_silent_run_tells_how_old_its_last_event_is() -> None:
+    story = Story().begin().learn(5)
+    assert "last event" not in frame(story, later=3)
+    assert "42 s ago" in frame(story, later=42.01)
+
+
+def test_a_failed_run_tells_why_and_its_clock_stands_still() -> None:
+    story = Story().begin().learn(30).end("failed", "ValueError: the spaces differ")
+    shown = frame(story, later=9_000, alive=GONE)
+    assert "✗ failed" in shown
+    assert "ValueError: the spaces differ" in shown
+    assert "2 h ago" in shown
+    assert frame(story, later=0).split("\n")[1] == shown.split("\n")[1]
+
+
+def test_a_crashed_run_is_told_as_crashed() -> None:
+    assert "✗ crashed" in frame(Story().begin().learn(30), alive=GONE)
+
+
+def test_a_run_that_ended_within_a_stage_marks_it_as_neither_done_nor_current() -> None:
+    shown = frame(Story().begin().learn(46).end("budget_spent"))
+    assert "■ budget spent" in shown
+    assert "■ 3 doorkey_8" in shown
+
+
+def test_scores_that_come_late_do_not_take_back_a_stages_tick() -> None:
+    story = Story().begin()
+    while not story.status.transitions:
+        story.rollout([1.0] * 8)
+    story.step += 1_000
+    story.tell("episodes", scores=[], episodes=[99, 0, 0, 0], performance=[0.3, None, None, None])
+    row = next(line for line in frame(story).split("\n") if "1 empty" in line)
+    assert "1.00 of 0.80" in row
+
+
+def test_the_bar_does_not_touch_the_threshold_before_the_performance_does() -> None:
+    stages = ["a", "b"]
+    story = Story(stages).begin()
+    story.step += 1_000
+    story.tell("episodes", scores=[], episodes=[50, 0], performance=[0.7999, None])
+    assert "╂" in frame(story, 60)
+    assert "╋" not in frame(story, 60)
+    story.tell("episodes", scores=[], episodes=[51, 0], performance=[0.8, None])
+    assert "╋" in frame(story, 60)
+
+
+def test_among_many_stages_a_low_terminal_shows_those_around_the_current_one() -> None:
+    story = Story([f"stage_{i}" for i in range(40)]).begin()
+    while story.status.current < 20:
+        story.rollout([1.0] * 10)
+    shown = frame(story, 60, 20)
+    assert "21 stage_20" in shown
+    assert "more stages" in shown
+
+
+def test_what_a_run_says_cannot_move_the_cursor_or_colour_the_picture() -> None:
+    story = Story([{"name": "\x1b[2J[red]evil", "curriculum": "x"}, "b"], run="r\x1b]0;x\x07un").begin()
+    story.learn(3).end("failed", "\x1b[31mboom\x07\nsecond line")
+    for shown in (frame(story), run_text(story.status, GONE, story.now)):
+        assert "\x1b" not in shown
+        assert "\x07" not in shown
+        assert "[red]evil" in shown
+        assert "boom second line" in shown
+
+
+def test_plain_text_is_complete_and_has_no_picture() -> None:
+    story = Story(["名" * 60, "b"]).begin().learn(46)
+    text = run_text(story.status, ALIVE, story.now)
+    assert "名" * 60 in text
+    assert "…" not in text
+    assert "waiting for" in text
+    assert text.splitlines()[0] == "run          doorkey-20261125-k7mq"
