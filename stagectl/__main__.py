@@ -1,0 +1,5 @@
+"""`python -m stagectl` is the `stagectl` command."""
+
+from stagectl.cli import main
+
+main()

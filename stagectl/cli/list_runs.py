@@ -1,0 +1,52 @@
+"""`stagectl list`: all runs on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stagectl.cli.options import OutputOption, print_json, say
+
+if TYPE_CHECKING:
+    from stagectl.runs import Liveness, RunPaths, RunStatus
+
+
+def command(
+    number: Annotated[int | None, typer.Option("-n", help="Only so many, the newest.", min=1)] = None,
+    output: OutputOption = "table",
+) -> None:
+    """List all runs, the newest first."""
+    show_runs(as_json=output == "json", limit=number)
+
+
+def show_runs(*, as_json: bool, limit: int | None) -> None:
+    from stagectl.runs import list_runs
+
+    runs = [_read(paths) for paths in list_runs()[:limit]]
+    if as_json:
+        print_json({"runs": [_data(status, liveness) for status, liveness in runs]})
+        return
+    if not runs:
+        say("there are no runs yet; start one: stagectl run recipes/doorkey.yaml")
+        return
+    from stagectl.view import show_runs as show
+
+    show(runs)
+
+
+def _read(paths: RunPaths) -> tuple[RunStatus, Liveness | None]:
+    """A run's status; without liveness where its files are damaged."""
+    from stagectl.errors import DamagedRunError
+    from stagectl.runs import RunStatus, read_liveness, read_status
+
+    try:
+        return read_status(paths), read_liveness(paths)
+    except DamagedRunError:
+        return RunStatus(paths.run_id), None
+
+
+def _data(status: RunStatus, liveness: Liveness | None) -> dict[str, Any]:
+    from stagectl.runs import status_data
+
+    return {"run": status.run_id, "state": "damaged"} if liveness is None else status_data(status, liveness)

@@ -1,0 +1,48 @@
+"""Options that several commands share, and how data is printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any, Literal
+
+import typer
+
+Output = Literal["table", "json"]
+WatchOutput = Literal["table", "json", "jsonl"]
+Shown = Literal["auto", "rich", "plain", "quiet"]
+
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="What to print.")]
+ProgressOption = Annotated[
+    Shown, typer.Option("--progress", help="How to show progress; auto is plain lines off a terminal.")
+]
+
+
+def complete_run(beginning: str) -> list[str]:
+    """The ids that the shell offers; folders' names alone, so that it answers at once."""
+    from stagectl.runs.paths import runs_folder
+
+    folder = runs_folder()
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name for name in names if name.startswith(beginning))
+
+
+RUN_HELP = "A run's id, the beginning of one, or `latest`."
+RunArgument = Annotated[str, typer.Argument(help=RUN_HELP, metavar="RUN_ID", autocompletion=complete_run)]
+OverridesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Values laid over the recipe's: trainer.seed=3.", metavar="KEY=VALUE"),
+]
+
+
+def print_json(data: dict[str, Any], *, line: bool = False) -> None:
+    """One JSON object with its schema's version; nothing else goes to standard output."""
+    text = json.dumps({"schema": 1, **data}, allow_nan=False, indent=None if line else 2)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal; standard output is kept for results."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,44 @@
+"""`stagectl status`: where a run stands and what it is waiting for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stagectl.cli.options import RUN_HELP, ProgressOption, WatchOutput, complete_run, print_json
+
+
+def command(
+    run_id: Annotated[str | None, typer.Argument(help=RUN_HELP, metavar="RUN_ID", autocompletion=complete_run)] = None,
+    watch: Annotated[
+        bool, typer.Option("-w", "--watch", help="Stay until the run ends; exit with its result.")
+    ] = False,
+    output: Annotated[WatchOutput, typer.Option("-o", "--output", help="What to print; jsonl with --watch.")] = "table",
+    progress: ProgressOption = "auto",
+) -> None:
+    """Show one run whole, or without an id a table of all."""
+    from stagectl.errors import UsageError
+    from stagectl.runs import find_run, judge, read_liveness, read_status, status_data
+
+    if run_id is None:
+        if watch:
+            raise UsageError("--watch needs a run", hint="stagectl status latest --watch")
+        from stagectl.cli.list_runs import show_runs
+
+        show_runs(as_json=output != "table", limit=None)
+        return
+    paths = find_run(run_id)
+    if watch:
+        from stagectl.cli.watching import watch_lines, watch_run
+
+        raise typer.Exit(watch_lines(paths) if output == "jsonl" else watch_run(paths, progress, output))
+    status, liveness = read_status(paths), read_liveness(paths)
+    if output != "table":
+        print_json(status_data(status, liveness), line=output == "jsonl")
+        return
+    from stagectl.cli.watching import show_log_of_failure
+    from stagectl.view import show_status
+
+    show_status(status, liveness)
+    show_log_of_failure(paths, judge(status, liveness)[0])

@@ -1,0 +1,40 @@
+"""`stagectl stop`: end a run in good order."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stagectl.cli.options import RunArgument, say
+
+
+def command(
+    run_id: RunArgument,
+    grace: Annotated[
+        float | None, typer.Option("--grace", help="Seconds until it is killed; else the recipe's stop_grace.", min=0)
+    ] = None,
+) -> None:
+    """Ask a run to save a checkpoint and end; kill it when the grace time is over, and say so."""
+    import time
+
+    from stagectl.errors import JobError
+    from stagectl.launch import local
+    from stagectl.runs import ENDED, find_run, judge, read_liveness, read_status
+
+    paths = find_run(run_id)
+    state, detail = judge(read_status(paths), read_liveness(paths))
+    if state in ENDED:
+        say(f"{paths.run_id} is not running: {state}{f', {detail}' if detail else ''}")
+        return
+    if not local.is_running(paths):
+        raise JobError(
+            f"{paths.run_id}: {detail or 'its job process is gone'}", hint=f"its log: stagectl logs {run_id}"
+        )
+    local.request_stop(paths, grace)
+    say(f"asked {paths.run_id} to save a checkpoint and end")
+    while (status := read_status(paths)).ended is None and local.is_running(paths):
+        time.sleep(0.2)
+    state, detail = judge(status, read_liveness(paths))
+    checkpoint = f" · checkpoint {paths.folder / status.checkpoints[-1]['path']}" if status.checkpoints else ""
+    say(f"{state} at step {status.step:,}{f', {detail}' if detail else ''}{checkpoint}")

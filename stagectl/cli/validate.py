@@ -1,0 +1,28 @@
+"""`stagectl validate`: check a recipe and start nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stagectl.cli.options import OverridesArgument, say
+
+
+def command(
+    recipe: Annotated[Path, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE", show_default=False)],
+    overrides: OverridesArgument = None,
+    imports: Annotated[
+        bool, typer.Option("--import", help="Also import what it names: the class, the environments.")
+    ] = False,
+) -> None:
+    """Check a recipe: everything that is wrong, with file, line and column."""
+    from stagectl.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    if imports:
+        from stagectl.launch import local
+
+        local.check(loaded)
+    say(f"{recipe} is fine: {len(loaded.stages)} stages, {', '.join(stage.name for stage in loaded.stages)}")
