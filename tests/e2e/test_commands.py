@@ -1,0 +1,204 @@
+"""What a user does to a run: leave it, come back, stop it, kill it, look at its log."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.e2e.conftest import COMMAND, RECIPES, Stagectl, eventually
+
+ENDLESS = RECIPES / "endless.yaml"
+
+
+def trainer_pid(stagectl: Stagectl, run_id: str) -> int:
+    return int(json.loads((stagectl.folder(run_id) / "run.json").read_text())["trainer"]["pid"])
+
+
+def wait_for_step(stagectl: Stagectl, run_id: str, step: int) -> None:
+    eventually(lambda: any(event["step"] >= step for event in stagectl.events(run_id)))
+
+
+def test_detach_prints_the_run_id_alone(stagectl: Stagectl) -> None:
+    done = stagectl("run", ENDLESS, "--detach")
+    assert done.stdout == f"{stagectl.json('list')['runs'][0]['run']}\n"
+    assert done.stdout.startswith("endless-")
+
+
+def test_stop_lets_the_trainer_save_a_checkpoint_and_says_so(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS)
+    wait_for_step(stagectl, run_id, 20)
+    done = stagectl("stop", run_id)
+    assert done.returncode == 0
+    assert "stopped at step" in done.stderr
+    assert stagectl.json("status", run_id)["state"] == "stopped"
+    checkpoint = stagectl.folder(run_id) / stagectl.json("status", run_id)["checkpoint"]
+    assert (checkpoint / "policy.txt").read_text() == "weights"
+
+
+def test_a_trainer_that_does_not_listen_is_killed_after_the_grace_time_and_that_is_said(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS, "trainer.command=[python, endless.py, deaf]")
+    wait_for_step(stagectl, run_id, 20)
+    pid = trainer_pid(stagectl, run_id)
+    done = stagectl("stop", run_id, "--grace", "0.5")
+    assert "killed: it did not stop" in done.stderr
+    assert stagectl.json("status", run_id)["state"] == "stopped"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_killed_trainer_is_told_as_failed_and_its_log_is_kept(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS)
+    wait_for_step(stagectl, run_id, 20)
+    os.kill(trainer_pid(stagectl, run_id), signal.SIGKILL)
+    eventually(lambda: stagectl.json("status", run_id)["state"] == "failed")
+    assert "SIGKILL" in stagectl.json("status", run_id)["detail"]
+    assert "step 10" in stagectl("logs", run_id).stdout
+    assert stagectl("status", run_id, "--watch").returncode == 1
+
+
+def test_a_killed_job_leaves_a_run_that_goes_on_and_says_so_and_a_killed_trainer_then_reads_crashed(
+    stagectl: Stagectl,
+) -> None:
+    run_id = stagectl.start(ENDLESS)
+    wait_for_step(stagectl, run_id, 20)
+    job = json.loads((stagectl.folder(run_id) / "run.json").read_text())["job"]["pid"]
+    os.kill(job, signal.SIGKILL)
+    status = eventually(lambda: (s := stagectl.json("status", run_id))["detail"] and s)
+    assert (status["state"], status["detail"]) == ("running", "the job process is gone, training goes on by itself")
+    os.killpg(trainer_pid(stagectl, run_id), signal.SIGKILL)
+    eventually(lambda: stagectl.json("status", run_id)["state"] == "crashed")
+
+
+def test_a_suspended_trainer_reads_stalled_and_goes_on_when_it_is_let(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS)
+    wait_for_step(stagectl, run_id, 20)
+    os.kill(trainer_pid(stagectl, run_id), signal.SIGSTOP)
+    eventually(lambda: stagectl.json("status", run_id)["state"] == "stalled")
+    os.kill(trainer_pid(stagectl, run_id), signal.SIGCONT)
+    eventually(lambda: stagectl.json("status", run_id)["state"] == "running")
+
+
+def test_a_trainer_that_dies_before_its_first_rollout_fails_with_the_end_of_its_log_at_hand(
+    stagectl: Stagectl,
+) -> None:
+    done = stagectl("run", ENDLESS, "run=broken", "trainer.command=[python, broken.py]")
+    assert done.returncode == 1
+    status = stagectl.json("status", "broken")
+    assert status["state"] == "failed"
+    assert "before its first rollout" in status["detail"]
+    assert "no data set in /data" in stagectl("status", "broken").stdout
+    assert "no data set in /data" in stagectl("logs", "broken", "-n", "1").stdout
+
+
+def test_a_command_that_cannot_be_started_is_told_by_name(stagectl: Stagectl) -> None:
+    done = stagectl("run", ENDLESS, "run=typo", "trainer.command=[pyton, endless.py]")
+    assert done.returncode == 1
+    assert "cannot start pyton" in stagectl.json("status", "typo")["detail"]
+
+
+def test_ctrl_c_leaves_the_view_and_the_run_goes_on(stagectl: Stagectl) -> None:
+    env = {key: value for key, value in stagectl.env.items() if key != "NO_COLOR"}
+    child = pexpect.spawn(
+        str(COMMAND), ["run", str(ENDLESS), "run=left"], env={**env, "TERM": "xterm"}, dimensions=(30, 100), timeout=60
+    )
+    child.expect("first")
+    wait_for_step(stagectl, "left", 50)
+    child.sendintr()
+    child.expect("stagectl status left --watch")
+    child.expect("stagectl stop left")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130
+    before = stagectl.json("status", "left")["step"]
+    eventually(lambda: stagectl.json("status", "left")["step"] > before)
+
+
+def test_a_hang_up_of_the_terminal_does_not_reach_the_run(stagectl: Stagectl) -> None:
+    child = pexpect.spawn(
+        str(COMMAND), ["run", str(ENDLESS), "run=hung"], env={**stagectl.env, "TERM": "xterm"}, timeout=60
+    )
+    eventually(lambda: (stagectl.folder("hung") / "events.jsonl").exists())
+    wait_for_step(stagectl, "hung", 20)
+    child.close(force=True)  # the pseudo-terminal is gone: SIGHUP
+    before = stagectl.json("status", "hung")["step"]
+    eventually(lambda: stagectl.json("status", "hung")["step"] > before)
+
+
+def test_logs_follows_until_the_run_ends(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS)
+    wait_for_step(stagectl, run_id, 20)
+    follower = subprocess.Popen(
+        [str(COMMAND), "logs", run_id, "-f"], env=stagectl.env, stdout=subprocess.PIPE, text=True
+    )
+    stagectl("stop", run_id)
+    out, _ = follower.communicate(timeout=60)
+    assert out.startswith("step 10\n")
+    assert follower.returncode == 0
+
+
+def test_a_live_run_is_not_removed_and_an_ended_one_is(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS)
+    refused = stagectl("rm", run_id)
+    assert (refused.returncode, "live" in refused.stderr) == (6, True)
+    stagectl("stop", run_id)
+    assert stagectl("rm", run_id).returncode == 0
+    assert not stagectl.folder(run_id).exists()
+
+
+def test_the_beginning_of_an_id_is_enough_and_an_unknown_one_names_the_nearest(stagectl: Stagectl) -> None:
+    stagectl.start(ENDLESS, "run=navigation")
+    assert stagectl.json("status", "nav")["run"] == "navigation"
+    assert stagectl.json("status", "latest")["run"] == "navigation"
+    unknown = stagectl("status", "navigatoin")
+    assert unknown.returncode == 4
+    assert "did you mean 'navigation'?" in unknown.stderr
+
+
+def test_watching_as_json_lines_ends_with_the_run(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS)
+    watcher = subprocess.Popen(
+        [str(COMMAND), "status", run_id, "--watch", "-o", "jsonl"], env=stagectl.env, stdout=subprocess.PIPE, text=True
+    )
+    stagectl("stop", run_id)
+    out, _ = watcher.communicate(timeout=60)
+    states = [json.loads(line)["state"] for line in out.splitlines()]
+    assert states[-1] == "stopped"
+    assert watcher.returncode == 0
+
+
+def test_the_list_has_every_run_in_full_in_a_pipe(stagectl: Stagectl) -> None:
+    names = [f"a-run-with-a-long-name-for-the-table-{index}" for index in range(2)]
+    for name in names:
+        stagectl.start(ENDLESS, f"run={name}")
+    listed = stagectl("list").stdout
+    assert all(name in listed for name in names)
+
+
+def test_an_empty_home_is_said_and_is_no_error(stagectl: Stagectl) -> None:
+    done = stagectl("list")
+    assert done.returncode == 0
+    assert "no runs" in done.stdout + done.stderr
+    assert not stagectl.home.exists()
+
+
+def test_a_home_that_cannot_be_written_is_one_clear_line(stagectl: Stagectl, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    stagectl.env["STAGECTL_HOME"] = str(tmp_path / "file")
+    done = stagectl("run", ENDLESS)
+    stagectl.env["STAGECTL_HOME"] = str(tmp_path / "elsewhere")
+    assert done.returncode == 8
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert str(tmp_path / "file") in done.stderr
+
+
+def test_errors_are_json_where_json_was_asked_for(stagectl: Stagectl) -> None:
+    done = stagectl("status", "nothing", "-o", "json")
+    assert done.returncode == 4
+    assert json.loads(done.stdout)["error"]["kind"] == "not_found"
+    assert done.stderr == ""
