@@ -1,0 +1,107 @@
+"""The documents are true: links lead somewhere, recipes load, code runs, commands exist, keys are those printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import stagectl
+from stagectl.cli import app
+from stagectl.launch.plan import plan_data
+from stagectl.recipe import build_curriculum, load_recipe
+from stagectl.runs import find_run, read_liveness, read_status, status_data
+from stagectl.simulate import replay
+from stagectl.traces import Trace
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", document.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_relative_link_leads_to_a_file(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_that_is_shown_exists(document: Path) -> None:
+    known = {info.name for info in app.registered_commands}
+    shown = re.findall(r"(?:^|`|\$ )stagectl ([a-z]+)", document.read_text(), re.MULTILINE)
+    assert set(shown) - known == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_recipe_that_a_command_names_is_there(document: Path) -> None:
+    lines = re.findall(r"^ *(?:\$ )?(stagectl .*)$", "\n".join(blocks(document, "(?:console|bash|sh)")), re.MULTILINE)
+    named = [word for line in lines for word in shlex.split(line, comments=True) if word.startswith("recipes/")]
+    assert [word for word in named if not (ROOT / word).is_file()] == []
+
+
+def test_the_recipe_of_the_recipe_page_loads(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(blocks(ROOT / "docs" / "recipe.md", "yaml")[0])
+    loaded = load_recipe(recipe)
+    assert [stage.name for stage in loaded.stages] == ["MiniGrid-Empty-Random-6x6-v0", "doorkey"]
+    assert loaded.run == "tester.doorkey"
+
+
+def test_the_custom_class_of_the_recipe_page_decides(tmp_path: Path) -> None:
+    (tmp_path / "documented_module.py").write_text(blocks(ROOT / "docs" / "recipe.md", "python")[0])
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("_target_: documented_module.CustomStagedCurriculum\nstages: [a, b]\ntime_threshold_steps: 500\n")
+    timeline = replay(build_curriculum(load_recipe(recipe)), Trace("t", list(range(0, 1000, 50)), [1.0] * 20))
+    assert [transition.step for transition in timeline.transitions] == [500]
+
+
+def test_the_script_of_the_training_page_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("trainer: {command: [python], total_timesteps: 10k}\ncurriculum: {stages: [a, b]}\n")
+    script = blocks(ROOT / "docs" / "training-scripts.md", "python")[0].replace("attach()", f"attach({str(recipe)!r})")
+    exec(compile(script, "training-scripts.md", "exec"), {})
+    assert read_status(find_run("latest")).step == 10_000
+
+
+def test_the_keys_of_the_json_page_are_those_that_are_printed(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("trainer: {command: [python], total_timesteps: 2k}\ncurriculum: {stages: [a, b]}\n")
+    with stagectl.attach(recipe) as session:
+        for step in range(100, 2001, 100):
+            session.curriculum.get_task().complete(1.0)
+            session.update_step_count(step)
+    paths = find_run("latest")
+    status = status_data(read_status(paths), read_liveness(paths))
+    timeline = replay(build_curriculum(load_recipe(recipe)), Trace("t", [1], [1.0])).to_data()
+    plan = plan_data(load_recipe(recipe))
+    page = (ROOT / "docs" / "json.md").read_text()
+    _, status_page, rest = re.split(r"^## (?:status|simulate)$", page, flags=re.MULTILINE)
+    simulate_page, plan_page = rest.split("## run --dry-run")
+    assert words(status_page) >= {*status, *status["stages"][0], *status["transitions"][0]}
+    assert words(simulate_page) >= {*timeline, *timeline["stages"][0]}
+    assert words(plan_page) == {*plan, *plan["stages"][0]}
+    first_column = {w for cell in re.findall(r"^\| (`.*?) \|", status_page, re.MULTILINE) for w in words(cell)}
+    assert first_column == set(status)
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"`([a-z_]+)`", text))
+
+
+def test_the_exit_codes_of_the_page_and_of_the_help_are_the_same() -> None:
+    from stagectl.cli import HELP
+
+    page = (ROOT / "docs" / "json.md").read_text()
+    documented = dict(re.findall(r"^\| (\d+) \| (.*?) \|$", page, re.MULTILINE))
+    helped = dict(re.findall(r"(\d+) ([a-z ,]+?)(?: ·|\.)", " ".join(HELP.split())))
+    assert documented == helped
+
+
+@pytest.mark.parametrize("recipe", sorted(ROOT.glob("recipes/**/*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_recipe_loads(recipe: Path) -> None:
+    assert load_recipe(recipe).stages
