@@ -1,21 +1,31 @@
-"""Make docs/img/live.svg from a run: python docs/make_pictures.py ~/.stagectl/runs/RUN_ID [--until SECONDS]
+"""Make README's pictures from a run of recipes/doorkey.yaml.
 
-The frame is what the live view showed SECONDS after the run began; without it, how the run ended.
+    python docs/make_pictures.py ~/.stagectl/runs/RUN_ID [--until SECONDS]
+
+live.svg is what the live view showed SECONDS after the run began, or how it ended; timeline.svg is the replay of the
+run's own trace with a lower threshold.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import tempfile
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
 
+from stagectl.recipe import build_curriculum, load_recipe
 from stagectl.runs import Liveness, RunPaths, RunStatus, read_events, read_liveness
-from stagectl.view import run_panel
+from stagectl.simulate import replay
+from stagectl.traces import read_csv, write_csv
+from stagectl.view import run_panel, timeline_panel
 
-OUT = Path(__file__).parent / "img" / "live.svg"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "img"
+WIDTH = 88
+LOWER = "curriculum.performance_threshold=0.6"
 ALIVE = Liveness(job=True, trainer=True, suspended=False)
 
 
@@ -36,24 +46,37 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("run", type=Path, help="the run's folder")
     options.add_argument("--until", type=float, help="seconds after the run began")
-    options.add_argument("--width", type=int, default=88)
-    options.add_argument("--out", type=Path, default=OUT)
     chosen = options.parse_args()
-    picture(RunPaths(chosen.run), chosen.until, chosen.width, chosen.out)
+    paths = RunPaths(chosen.run)
+    save(live(paths, chosen.until), f"stagectl status {paths.run_id} --watch", FOLDER / "live.svg")
+    save(timeline(paths), f"stagectl simulate trace.csv --recipe recipes/doorkey.yaml {LOWER}", FOLDER / "timeline.svg")
 
 
-def picture(paths: RunPaths, until: float | None, width: int, out: Path) -> None:
-    """Fold the run's events up to a moment, and write the frame of that moment as SVG."""
+def live(paths: RunPaths, until: float | None) -> RenderableType:
+    """The frame of a moment: the run's events folded up to then."""
     events = read_events(paths.events)
     began = next(event["time"] for event in events if event["event"] == "attempt_started")
     last = events[-1]["time"] if until is None else began + until
     status = RunStatus(paths.run_id)
     status.apply_all(event for event in events if event["time"] <= last)
-    alive = read_liveness(paths) if until is None else ALIVE
-    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(run_panel(status, alive, width, last))
+    return run_panel(status, read_liveness(paths) if until is None else ALIVE, WIDTH, last)
+
+
+def timeline(paths: RunPaths) -> RenderableType:
+    """What the recipe with a lower threshold would have done on the run's trace."""
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.csv"
+        with trace.open("w") as file:
+            write_csv(read_events(paths.events), file)
+        recipe = load_recipe(ROOT / "recipes" / "doorkey.yaml", [LOWER])
+        return timeline_panel(replay(build_curriculum(recipe), read_csv(trace)), WIDTH)
+
+
+def save(picture: RenderableType, title: str, out: Path) -> None:
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(picture)
     out.parent.mkdir(exist_ok=True)
-    out.write_text(console.export_svg(title=f"stagectl status {paths.run_id} --watch", theme=THEME))
+    out.write_text(console.export_svg(title=title, theme=THEME))
     print(out)
 
 

@@ -115,6 +115,8 @@ class RunStatus:
         return (last_step - first_step) / (last_time - first_time)
 
     def _move(self, event: Event) -> None:
+        if event["event"] == "metrics":  # its step is the script's own
+            return
         if event["step"] > self.step or not self.pace:
             self.step = event["step"]
             self.pace.append((event["time"], event["step"]))

@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from stagectl.adapters.gymnasium import make_stage
 from stagectl.curriculum import Stage
@@ -14,21 +15,39 @@ from stagectl.errors import Fault
 with contextlib.suppress(ImportError):
     import minigrid  # noqa: F401  registers its environments
 
-VIEW = (7, 7, 3)
+CELLS = (7, 7)
+PLANES = (11, 6, 3, 4)  # how many objects, colours, states (minigrid.core.constants) and headings there are
 
 
 def make_environment(stage: Stage) -> gym.Env[Any, Any]:
-    """The stage's environment; of MiniGrid's observation the view alone, without the mission's text."""
+    """The stage's environment; of a MiniGrid observation what `MiniGridView` shows."""
     env = make_stage(stage)
-    if isinstance(env.observation_space, gym.spaces.Dict) and "mission" in env.observation_space.spaces:
-        from minigrid.wrappers import ImgObsWrapper
-
-        env = ImgObsWrapper(env)
+    space = env.observation_space
+    if isinstance(space, gym.spaces.Dict) and {"image", "direction", "mission"} <= space.spaces.keys():
+        return MiniGridView(env)
     return env
 
 
+class MiniGridView(gym.ObservationWrapper[Any, Any, Any]):
+    """The agent's view and heading, without the mission's text.
+
+    Observations are `(7, 7, 4)`: object, colour and state of each cell, and the heading, the same in every cell.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self._shape = (*env.observation_space["image"].shape[:2], len(PLANES))  # type: ignore[index]
+        self.observation_space = gym.spaces.Box(0, max(PLANES) - 1, self._shape, np.uint8)
+
+    def observation(self, observation: dict[str, Any]) -> np.ndarray[Any, Any]:
+        view = np.empty(self._shape, np.uint8)
+        view[..., :3] = observation["image"]
+        view[..., 3] = observation["direction"]
+        return view
+
+
 def is_minigrid_view(space: gym.Space[Any]) -> bool:
-    return isinstance(space, gym.spaces.Box) and space.shape == VIEW and space.dtype == "uint8"
+    return isinstance(space, gym.spaces.Box) and space.shape == (*CELLS, len(PLANES)) and space.dtype == np.uint8
 
 
 def check_environments(stages: tuple[Stage, ...]) -> list[Fault]:

@@ -29,6 +29,11 @@ from stagectl.trainers.minigrid import ViewExtractor
 ALGORITHMS = ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
 OWN_ARGUMENTS = ("algorithm", "n_envs", "policy", "threads")
 DEFAULT_N_ENVS = 16
+VIEW_POLICY = {
+    "features_extractor_class": ViewExtractor,
+    "normalize_images": False,
+    "net_arch": {"pi": [], "vf": []},  # the extractor's last layer is enough: actor and critic are linear on it
+}
 _SET_BY_US = {"self", "env", "policy", "seed", "_init_setup_model", "verbose", "tensorboard_log", "stats_window_size"}
 
 
@@ -81,7 +86,7 @@ def _policy_for(envs: VecEnv, named: str | None) -> tuple[str, dict[str, Any]]:
     """The policy's name and settings; for MiniGrid's view our own extractor."""
     space = envs.observation_space
     if is_minigrid_view(space):
-        return named or "MlpPolicy", {"features_extractor_class": ViewExtractor, "normalize_images": False}
+        return named or "MlpPolicy", dict(VIEW_POLICY)
     if named is not None:
         return named, {}
     if isinstance(space, gym.spaces.Dict):
