@@ -49,7 +49,7 @@ def main() -> None:
     chosen = options.parse_args()
     paths = RunPaths(chosen.run)
     save(live(paths, chosen.until), f"stagectl status {paths.run_id} --watch", FOLDER / "live.svg")
-    save(timeline(paths), f"stagectl simulate trace.csv --recipe recipes/doorkey.yaml {LOWER}", FOLDER / "timeline.svg")
+    save(timeline(paths), "stagectl simulate trace.csv --recipe recipes/doorkey.yaml …", FOLDER / "timeline.svg")
 
 
 def live(paths: RunPaths, until: float | None) -> RenderableType:
