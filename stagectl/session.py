@@ -86,7 +86,8 @@ class Session:
     def update_step_count(self, step: int) -> None:
         """Tell the environment steps so far, summed over all environments; call it between rollouts.
 
-        Here finished episodes are recorded, requests from outside are answered, and transitions happen.
+        Here finished episodes are recorded, requests from outside are answered, and transitions happen. A step
+        count that is told again decides nothing: episodes that finished since are recorded once the steps grow.
 
         Raises:
             CurriculumError: The step count goes back.
@@ -102,7 +103,7 @@ class Session:
             self._log.append("stage_started", curriculum.total_steps, stage=self._applied, name=stage.name)
         finished = list(curriculum.finished)
         decision = curriculum.update_step_count(step)
-        self._record_episodes(curriculum.total_steps, finished)
+        self._record_episodes(curriculum.total_steps, [] if curriculum.finished else finished)
         if isinstance(decision, StageTransition):
             self._log.append("stage_transition", **decision.to_dict())
         elif isinstance(decision, CurriculumEnd):

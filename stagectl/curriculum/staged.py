@@ -125,6 +125,7 @@ class StagedProgressiveCurriculum:
         self._tasks_given = 0
         self._applied_stage: int | None = None
         self._decides_on_completion = True
+        self._decided_step: int | None = None
         self._refused: Callable[[ScoreError], None] | None = None
         self._finished: list[tuple[int, float]] = []
 
@@ -165,6 +166,9 @@ class StagedProgressiveCurriculum:
     def update_step_count(self, steps: int) -> Decision | None:
         """Tell the total environment steps so far; a transition happens here, between rollouts.
 
+        Between steps a step count decides once: what finishes after that belongs to the next one, since a trace
+        cannot tell two decisions at one step apart.
+
         Raises:
             CurriculumError: The step count goes back, or is no whole number.
         """
@@ -173,11 +177,14 @@ class StagedProgressiveCurriculum:
             message = f"the step count went back from {self._total_steps} to {steps}; it is the total so far"
             raise CurriculumError(Fault((), message))
         self._total_steps = steps
+        if not self._decides_on_completion and steps == self._decided_step:
+            return None
+        self._decided_step = steps
         self._finished.clear()
         return self._decide()
 
     def decide_between_steps(self, refused: Callable[[ScoreError], None] | None = None) -> None:
-        """From now on decide at `update_step_count` alone, once, after all episodes of that step.
+        """From now on decide at `update_step_count` alone, once a step count, after all episodes of that step.
 
         A score that is no finite number is handed to `refused`, where it is given, instead of raised.
         """
@@ -205,7 +212,7 @@ class StagedProgressiveCurriculum:
 
     @property
     def finished(self) -> Sequence[tuple[int, float]]:
-        """Stage and score of each episode that finished since the last `update_step_count`, in order."""
+        """Stage and score of each episode that finished since the last decision between steps, in order."""
         return self._finished
 
     @property
@@ -339,6 +346,7 @@ class StagedProgressiveCurriculum:
             "stage": self.stage.name,
             "total_steps": self._total_steps,
             "stage_start_step": self._stage_start_step,
+            "decided_step": self._decided_step,
             "tasks_given": self._tasks_given,
             "smoothed": {s.name: e.state_dict() for s, e in zip(self.stages, self._smoothed, strict=True)},
             "finished": [[self.stages[stage].name, score] for stage, score in self._finished],
@@ -361,6 +369,7 @@ class StagedProgressiveCurriculum:
         self._current_stage = stage_index(self.stages, state["stage"])
         self._total_steps = state["total_steps"]
         self._stage_start_step = state["stage_start_step"]
+        self._decided_step = state["decided_step"]
         self._tasks_given = state["tasks_given"]
         for stage, average in zip(self.stages, self._smoothed, strict=True):
             average.load_state_dict(state["smoothed"][stage.name])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stagectl import StagedProgressiveCurriculum, attach
+from stagectl.curriculum import Task
 from stagectl.errors import TraceError
-from stagectl.runs import EventReader, transition_data
+from stagectl.recipe import build_curriculum, load_recipe
+from stagectl.runs import EventReader, RunPaths
 from stagectl.simulate import default_curriculum, replay
 from stagectl.traces import Trace, read_csv, write_csv
 
@@ -85,66 +85,69 @@ def test_the_transitions_have_the_documents_keys_and_the_reason() -> None:
     ]
 
 
-@given(
-    seed=st.integers(0, 10**6),
-    envs=st.integers(1, 6),
-    criteria=st.sampled_from(["performance", "time"]),
-    ema=st.sampled_from(["corrected", "zero_start"]),
-    max_steps=st.sampled_from(["null", "700"]),
-)
+Rollout = tuple[int, list[tuple[int, float]]]
+
+ages = st.sampled_from([0, 0, 0, 1, 3])
+scores = st.sampled_from([1.0, 1.0, 0.5, 0.0]) | st.floats(0, 1)
+episodes = st.lists(st.tuples(ages, scores), max_size=4)
+rollouts = st.lists(st.tuples(st.sampled_from([0, 0, 1, 30, 100]), episodes), min_size=5, max_size=40)
+
+CURRICULA = {
+    "performance": "{stages: [a, b, {curriculum: c, performance_threshold: 0.7}], performance_threshold: 0.5}",
+    "time": "{stages: [a, b, c], transition_criteria: time, time_threshold_steps: 130}",
+    "zero start": "{stages: [a, b, c], ema: zero_start, transition_smoothing: 0.5, performance_threshold: 0.4}",
+    "timeouts": "{stages: [a, b, c], max_steps: 150, on_timeout: advance}",
+    "a stop": "{stages: [a, {curriculum: b, max_steps: 150, on_timeout: stop}], performance_threshold: 0.5}",
+    "a number sign": "{stages: [{name: a, curriculum: a}, {name: 'a#1', curriculum: b}, c]}",
+}
+
+
+@given(rollouts=rollouts, unfinished=episodes, described=st.sampled_from(list(CURRICULA)))
+@example([(100, [(0, 1.0)] * 2), (0, [(0, 1.0)] * 2), (0, []), (100, [])], [], "performance")
+@example([(100, [(0, 1.0)])], [(0, 1.0)], "performance")
 def test_a_runs_own_trace_simulated_with_its_own_recipe_is_the_run_event_for_event(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, envs: int, criteria: str, ema: str, max_steps: str
+    tmp_path_factory: pytest.TempPathFactory,
+    rollouts: list[Rollout],
+    unfinished: list[tuple[int, float]],
+    described: str,
 ) -> None:
-    """Episodes of many environments, late ones among them, and boundaries without any."""
+    """Late episodes, calls without any, steps told again, and episodes that finish after the last call."""
     folder = tmp_path_factory.mktemp("run")
     recipe = folder / "recipe.yaml"
-    recipe.write_text(
-        f"trainer: {{command: [none], total_timesteps: 4000}}\n"
-        f"curriculum:\n  stages: [a, b, {{curriculum: c, performance_threshold: 0.7}}]\n"
-        f"  transition_criteria: {criteria}\n  time_threshold_steps: 500\n  performance_threshold: 0.6\n"
-        f"  ema: {ema}\n  max_steps: {max_steps}\n  on_timeout: advance\n"
-        if criteria == "performance"
-        else f"trainer: {{command: [none], total_timesteps: 4000}}\n"
-        f"curriculum: {{stages: [a, b, c], transition_criteria: time, time_threshold_steps: 500, ema: {ema}}}\n"
-    )
-    paths = train(recipe, random.Random(seed), envs)
-    recorded = list(EventReader(paths.events).read())
-    out = io.StringIO()
-    if write_csv(recorded, out) == 0:
-        return
-    (folder / "trace.csv").write_text(out.getvalue())
-    from stagectl.recipe import build_curriculum, load_recipe
-
+    curriculum = CURRICULA[described].replace("{stages", "{min_episodes: 2, stages", 1)
+    recipe.write_text(f"trainer: {{command: [none], total_timesteps: 2000}}\ncurriculum: {curriculum}\n")
+    recorded = list(EventReader(train(recipe, rollouts, unfinished).events).read())
+    with (folder / "trace.csv").open("w") as file:
+        write_csv(recorded, file)
     try:
         trace = read_csv(folder / "trace.csv")
-    except TraceError as error:
-        assert "no row with a score" in str(error)  # noqa: PT017  nothing but transitions was recorded
+    except TraceError:
+        assert not any(event["event"] == "episodes" for event in recorded)
         return
     timeline = replay(build_curriculum(load_recipe(recipe)), trace)
-    assert [t.to_dict() for t in timeline.transitions] == [
-        transition_data(event) for event in recorded if event["event"] == "stage_transition"
+    assert [decision.to_dict() for decision in timeline.decisions] == [
+        {key: value for key, value in event.items() if key not in ("seq", "attempt", "time", "event")}
+        for event in recorded
+        if event["event"] in ("stage_transition", "curriculum_ended")
     ]
-    ended = [event for event in recorded if event["event"] == "curriculum_ended"]
-    assert (
-        [timeline.end.to_dict()]
-        if timeline.end
-        else [
-            {key: event[key] for key in ("outcome", "stage", "name", "step", "performance", "reason")}
-            for event in ended
-        ]
-        == []
-    )
 
 
-def train(recipe: Path, chance: random.Random, envs: int):  # type: ignore[no-untyped-def]
+def train(recipe: Path, rollouts: list[Rollout], unfinished: list[tuple[int, float]]) -> RunPaths:
+    """A script whose every finished episode began up to three episodes ago."""
+    tasks: list[Task] = []
+
+    def play(curriculum: StagedProgressiveCurriculum, episodes: list[tuple[int, float]]) -> None:
+        for age, score in episodes:
+            tasks.append(curriculum.get_task())
+            tasks[-1 - min(age, len(tasks) - 1)].complete(score)
+
+    step = 0
     with attach(recipe) as session:
-        tasks = [session.curriculum.get_task() for _ in range(envs)]
-        step = 0
-        while not session.should_stop:
-            step += chance.choice([1, 30, 100])
-            for index in range(envs):
-                if chance.random() < 0.3:
-                    tasks[index].complete(chance.choice([0.0, 1.0, chance.random()]))
-                    tasks[index] = session.curriculum.get_task()
+        for growth, episodes in rollouts:
+            play(session.curriculum, episodes)
+            step += growth
             session.update_step_count(step)
+            if session.should_stop:
+                break
+        play(session.curriculum, unfinished)
         return session.paths
