@@ -24,7 +24,7 @@ Exit codes: 0 fine · 1 the job failed · 2 usage, recipe or trace · 3 declined
 """
 BUG = 70
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command("run")(run.command)
 app.command("status")(status.command)
 app.command("simulate")(simulate.command)
@@ -55,12 +55,10 @@ def main() -> None:
 
 
 def run_command(arguments: list[str]) -> int:
-    """Carry out one command line; the exit code."""
+    """Carry out one command line; the exit code. Without a command the help is shown."""
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments or ["--help"], standalone_mode=False)
     except TyperException as error:
-        if not str(error):  # no arguments at all: the help was shown
-            return 2
         message = getattr(error, "format_message", error.__str__)()
         _report(UsageError(" ".join(message.split()), hint="stagectl --help"), arguments)
         return 2
@@ -77,6 +75,8 @@ def run_command(arguments: list[str]) -> int:
         return StorageError.exit_code
     except Exception:
         return _report_bug(arguments)
+    if not arguments:
+        return UsageError.exit_code
     return code if isinstance(code, int) else 0
 
 

@@ -33,15 +33,24 @@ def command(
     if dry_run:
         _show_plan(loaded, output)
         return
+    if sys.stderr.isatty():
+        say("checking the recipe …")
     local.check(loaded)
     paths = local.start(loaded)
     if detach:
-        sys.stdout.write(f"{paths.run_id}\n")
+        _print_id(paths.run_id, output)
         return
     from stagectl.cli.watching import watch_run
 
     say(f"started run {paths.run_id}")
     raise typer.Exit(watch_run(paths, progress, output))
+
+
+def _print_id(run_id: str, output: Output) -> None:
+    if output == "json":
+        print_json({"run": run_id})
+    else:
+        sys.stdout.write(f"{run_id}\n")
 
 
 def _show_plan(recipe: Recipe, output: Output) -> None:

@@ -74,6 +74,16 @@ def test_a_mistake_is_one_line_with_the_documented_exit_code(
     assert len(shown.err.splitlines()) <= 2
 
 
+def test_without_a_command_the_help_is_shown_and_the_exit_code_is_that_of_a_mistake(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_command([]) == 2
+    alone = capsys.readouterr()
+    assert run_command(["--help"]) == 0
+    assert alone == capsys.readouterr()
+    assert "Launch a recipe as one run" in alone.out
+
+
 def test_what_no_user_can_cause_is_told_as_a_bug_with_its_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
