@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stagectl.adapters.gymnasium import StagedEnv
 from stagectl.adapters.sb3 import SessionCallback, session_logger
 from stagectl.curriculum import StagedProgressiveCurriculum
+from stagectl.curriculum.fields import optional, parse_number, read_fields, whole
 from stagectl.errors import Fault, nearest
 from stagectl.recipe import Recipe, build_curriculum, import_from
 from stagectl.session import Session, attach
@@ -32,8 +33,9 @@ DEFAULT_N_ENVS = 16
 VIEW_POLICY = {
     "features_extractor_class": ViewExtractor,
     "normalize_images": False,
-    "net_arch": {"pi": [], "vf": []},  # the extractor's last layer is enough: actor and critic are linear on it
+    "net_arch": [],  # the extractor's last layer is enough: actor and critic are linear on it
 }
+_COUNTS = {"n_envs": whole(1), "threads": optional(whole(1))}
 _SET_BY_US = {"self", "env", "policy", "seed", "_init_setup_model", "verbose", "tensorboard_log", "stats_window_size"}
 
 
@@ -42,9 +44,9 @@ def train(session: Session) -> None:
     recipe = session.recipe
     budget = recipe.trainer.total_timesteps
     assert budget is not None, "a recipe for this trainer is checked to have one before it is launched"
-    threads = recipe.trainer.arguments.get("threads")
+    threads = _arguments(recipe).get("threads")
     if threads is not None:
-        torch.set_num_threads(int(threads))
+        torch.set_num_threads(threads)
     model = build_model(recipe, session.curriculum)
     model.set_logger(session_logger(session))
     model.learn(
@@ -55,9 +57,9 @@ def train(session: Session) -> None:
 
 def build_model(recipe: Recipe, curriculum: StagedProgressiveCurriculum) -> BaseAlgorithm:
     """The algorithm that the recipe names, over `n_envs` environments in this process."""
-    arguments = dict(recipe.trainer.arguments)
+    arguments = _arguments(recipe)
     algorithm = getattr(stable_baselines3, arguments.pop("algorithm", "PPO"))
-    n_envs = int(arguments.pop("n_envs", DEFAULT_N_ENVS))
+    n_envs = arguments.pop("n_envs", DEFAULT_N_ENVS)
     arguments.pop("threads", None)
     envs = DummyVecEnv([lambda: StagedEnv(curriculum, make_environment) for _ in range(n_envs)])
     policy, policy_kwargs = _policy_for(envs, arguments.pop("policy", None))
@@ -70,16 +72,32 @@ def build_model(recipe: Recipe, curriculum: StagedProgressiveCurriculum) -> Base
 
 def check(recipe: Recipe) -> list[Fault]:
     """What would keep the recipe from training: arguments, environments, spaces, the curriculum's class."""
-    faults = _check_arguments(recipe.trainer.arguments) + check_environments(recipe.stages)
+    faults = _check_arguments(_arguments(recipe)) + check_environments(recipe.stages)
     if recipe.trainer.total_timesteps is None:
         faults.append(Fault(("trainer",), "`total_timesteps:` is missing; it is the run's step budget"))
     if faults:
         return faults
     try:
         build_model(recipe, build_curriculum(recipe))
-    except (AssertionError, TypeError, ValueError) as error:
-        return [Fault(("trainer",), f"Stable-Baselines3 refuses this: {' '.join(str(error).split())}")]
+    except Exception as error:  # an algorithm's constructor may raise anything
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [Fault(("trainer",), f"Stable-Baselines3 refuses this: {reason}")]
     return []
+
+
+def _arguments(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's arguments, with numbers such as `100k` and `1e6` as the numbers that they are."""
+    return {key: _number(value) for key, value in recipe.trainer.arguments.items()}
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, (str, float)):
+        return value
+    try:
+        number = parse_number(value)
+    except ValueError:
+        return value
+    return int(number) if number.is_integer() else number
 
 
 def _policy_for(envs: VecEnv, named: str | None) -> tuple[str, dict[str, Any]]:
@@ -102,11 +120,13 @@ def _check_arguments(arguments: Mapping[str, Any]) -> list[Fault]:
         return [Fault(("trainer", "algorithm"), f"{name!r} is no algorithm here; {nearest(str(name), ALGORITHMS)}")]
     signature = inspect.signature(getattr(stable_baselines3, name).__init__)
     known = {*OWN_ARGUMENTS, *(set(signature.parameters) - _SET_BY_US)}
-    return [
+    faults = [
         Fault(("trainer", key), f"{name} has no such argument; {nearest(key, known)}")
         for key in arguments
         if key not in known
     ]
+    read_fields(_COUNTS, {key: arguments[key] for key in _COUNTS if key in arguments}, ("trainer",), faults)
+    return faults
 
 
 def main() -> None:
