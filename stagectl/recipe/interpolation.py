@@ -12,9 +12,9 @@ from stagectl.errors import Path as ValuePath
 from stagectl.recipe.source import MAX_EXPANSION, Source
 
 SECRET_LENGTH = 8  # what is shorter may stand in a text by chance
-_SECRET_NAME = re.compile("KEY|TOKEN|SECRET|PASSWORD|PASSWD", re.IGNORECASE)
+_SECRET_NAME = re.compile("(KEY|TOKEN|SECRET|PASSWORD|PASSWD)S?(_|$)", re.IGNORECASE)  # not KEYBOARD, TOKENIZERS
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
-_SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*['\"]?(\w*(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)\w*)", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{\s*oc\.env\s*:\s*['\"]?(\w+)")
 
 
 def interpolated(source: Source) -> Source:
@@ -25,9 +25,8 @@ def interpolated(source: Source) -> Source:
     from omegaconf.errors import OmegaConfBaseException
 
     for path, text in wanted:
-        if secret := _SECRET.search(text):
-            message = f"would write the secret {secret.group(1)} into the run; read it from the environment instead"
-            raise source.error(Fault(path, message))
+        for name in filter(_SECRET_NAME.search, _VARIABLE.findall(text)):
+            raise source.error(_secret_fault(path, name))
     try:
         _check_expansion(source)
         config = OmegaConf.create(source.data)
@@ -92,8 +91,11 @@ def _check_secrets(source: Source, data: Any) -> None:
     for path, text in _texts(data):
         for name, value in secrets:
             if value in text:
-                message = f"would write the secret {name} into the run; read it from the environment instead"
-                raise source.error(Fault(path, message))
+                raise source.error(_secret_fault(path, name))
+
+
+def _secret_fault(path: ValuePath, name: str) -> Fault:
+    return Fault(path, f"would write the secret {name} into the run; read it from the environment instead")
 
 
 def _config_path(full_key: str) -> str:

@@ -19,9 +19,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: Everything that is wrong, each with file, line and column.
     """
     source = read_recipe_data(path, overrides)
-    own_keys = {str(place[0]) for place in source.places if place} | {word.partition(".")[0] for word in overrides}
-    if "defaults" not in read_source(path).data:
-        own_keys |= set(source.data)
+    own_keys = {str(path[0]) for path in source.places if path}
     try:
         recipe = recipe_from_data(source.data, name=path.stem, folder=path.resolve().parent, own_keys=own_keys)
     except CurriculumError as error:

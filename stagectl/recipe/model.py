@@ -156,7 +156,7 @@ def recipe_from_data(data: Mapping[str, Any], *, name: str, folder: Path, own_ke
 
 def read_run_id(value: Any) -> str:
     """A run's id: letters, digits, `.`, `_` and `-`, at most 40, the first a letter or digit."""
-    name = text(value)
+    name = str(value) if type(value) is int else text(value)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", name) or name == "latest":
         raise ValueError(f"{name!r} cannot name a run; use up to 40 letters, digits, '.', '_' and '-', not 'latest'")
     return name

@@ -202,6 +202,26 @@ def test_a_secret_is_refused_and_its_value_told_to_nobody(
     assert "plantedvalue" not in message
 
 
+@pytest.mark.parametrize("name", ["KEYBOARD_LAYOUT", "TOKENIZERS_PARALLELISM", "SECRETARY"])
+def test_a_variable_that_only_has_such_letters_in_its_name_is_no_secret(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "plainvalue")
+    recipe = load_recipe(write(BASE + f"wandb: {{group: '${{oc.env:{name}}}'}}\n"))
+    assert recipe.wandb.group == "plainvalue"
+
+
+@pytest.mark.parametrize(
+    "name", ["KEY", "OPENAI_APIKEY", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "TOKEN_2", "my_tokens"]
+)
+def test_a_variable_with_a_secrets_word_in_its_name_is_a_secret_by_its_value_too(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "plantedvalue")
+    assert name in refused(write(BASE + f"wandb: {{group: '${{oc.env:{name}}}'}}\n"))
+    assert name in refused(write(BASE + "wandb: {group: 'x${oc.env:USER}plantedvalue'}\n"))
+
+
 # ── `defaults:` ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

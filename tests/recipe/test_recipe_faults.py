@@ -108,6 +108,30 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path: Path, written: st
     assert load_recipe(file).trainer.total_timesteps == steps
 
 
+def test_a_run_may_be_named_by_a_number(tmp_path: Path) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(TRAINER + CURRICULUM)
+    assert load_recipe(file, ["run=2026"]).run == "2026"
+
+
+@pytest.mark.parametrize("written", ["true", "1.5", "[1]", "-1"])
+def test_what_is_no_name_does_not_name_a_run(tmp_path: Path, written: str) -> None:
+    (line,) = refused(tmp_path, TRAINER + CURRICULUM + f"run: {written}\n")
+    assert line.startswith("r.yaml:3:1: run: ")
+
+
+def test_a_key_that_an_override_adds_must_be_known(tmp_path: Path) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(TRAINER + CURRICULUM)
+    with pytest.raises(RecipeError, match="wanbd: unknown key; did you mean 'wandb'"):
+        load_recipe(file, ["wanbd.enabled=true"])
+
+
+def test_a_key_that_was_merged_in_must_be_known(tmp_path: Path) -> None:
+    (line,) = refused(tmp_path, TRAINER + CURRICULUM + "<<: {wanbd: {enabled: true}}\n")
+    assert "wanbd: unknown key; did you mean 'wandb'?" in line
+
+
 def test_an_environment_setting_that_json_cannot_hold_is_refused_with_its_place(tmp_path: Path) -> None:
     lines = refused(tmp_path, TRAINER + "curriculum:\n  stages: [a, b]\n  env_overrides: {x: {y: .inf}}\n")
     assert len(lines) == 1
