@@ -2,9 +2,6 @@
 
 from stagectl.view.console import progress_kind as progress_kind
 from stagectl.view.console import show as show
-from stagectl.view.console import stderr as stderr
-from stagectl.view.console import stdout as stdout
-from stagectl.view.estimate import estimate_seconds as estimate_seconds
 from stagectl.view.live import watch as watch
 from stagectl.view.panel import run_panel as run_panel
 from stagectl.view.panel import run_text as run_text
@@ -20,6 +17,4 @@ from stagectl.view.tables import run_table_text as run_table_text
 from stagectl.view.timeline import timeline_panel as timeline_panel
 from stagectl.view.timeline import timeline_picture as timeline_picture
 from stagectl.view.timeline import timeline_text as timeline_text
-from stagectl.view.words import clean as clean
 from stagectl.view.words import printable as printable
-from stagectl.view.words import sparkline as sparkline

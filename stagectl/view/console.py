@@ -1,11 +1,11 @@
-"""The two consoles, and how much of a picture they may show."""
+"""The console on standard output, and how much of a picture it may show."""
 
 from __future__ import annotations
 
 import os
 import sys
 from functools import cache
-from typing import Literal, TextIO
+from typing import Literal
 
 from rich.console import Console, RenderableType
 
@@ -16,13 +16,10 @@ ProgressKind = Literal["rich", "plain", "quiet"]
 @cache
 def stdout() -> Console:
     """The console for what was asked for."""
-    return _console(sys.stdout, stderr=False)
-
-
-@cache
-def stderr() -> Console:
-    """The console for errors, warnings and hints."""
-    return _console(sys.stderr, stderr=True)
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")  # a locale that has no such sign shows "?" and nothing fails
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def drawing() -> Console:
@@ -53,10 +50,3 @@ def write_line(console: Console, line: str) -> None:
 
 def _can_draw() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
-
-
-def _console(stream: TextIO, *, stderr: bool) -> Console:
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="replace")  # a locale that has no such sign shows "?" and nothing fails
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)

@@ -8,7 +8,7 @@ from stagectl.curriculum import Stage, Term
 from stagectl.runs import ENDED, Liveness, RunStatus, judge
 from stagectl.view.estimate import budget_seconds, estimate_seconds
 from stagectl.view.lines import DIM, Part
-from stagectl.view.words import age, clean, duration, steps, versus
+from stagectl.view.words import TIMEOUTS, age, clean, duration, steps, versus
 
 OLD_SECONDS = 10.0
 WORRYING_SECONDS = 60.0
@@ -23,7 +23,6 @@ STATE_STYLES = {
     "crashed": "red",
 }
 _SIGNS = {"completed": "✓", "failed": "✗", "crashed": "✗", "stopped": "■", "budget_spent": "■"}
-_TIMEOUTS = {"advance": "then the next stage", "stop": "then the run stops", "fail": "then the run fails"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def limit(stage: Stage, inside: int) -> list[Part]:
     if stage.max_steps is None:
         return []
     near = inside >= 0.8 * stage.max_steps
-    text = f"{steps(inside)} of {steps(stage.max_steps)} steps, {_TIMEOUTS[stage.on_timeout]}"
+    text = f"{steps(inside)} of {steps(stage.max_steps)} steps, {TIMEOUTS[stage.on_timeout]}"
     return [(text, "yellow" if near else "")]
 
 

@@ -11,11 +11,10 @@ from rich.text import Text
 
 from stagectl.view.grid import fits, grid
 from stagectl.view.lines import DIM, aligned, joined, labelled, spread
-from stagectl.view.words import NOTHING, clean, steps
+from stagectl.view.words import NOTHING, TIMEOUTS, clean, steps
 
 Plan = Mapping[str, Any]
 HEADER = ("STAGE", "ENVIRONMENT", "LEAVES WHEN", "LIMIT")
-_TIMEOUTS = {"advance": "next stage", "stop": "the run stops", "fail": "the run fails"}
 
 
 def plan_panel(plan: Plan, width: int) -> Text:
@@ -62,7 +61,7 @@ def _rows(plan: Plan) -> list[tuple[str, str, str, str]]:
 def _limit(stage: Mapping[str, Any]) -> str:
     if stage.get("max_steps") is None:
         return ""
-    return f"{steps(stage['max_steps'])} steps, then {_TIMEOUTS.get(stage['on_timeout'], clean(stage['on_timeout']))}"
+    return f"{steps(stage['max_steps'])} steps, {TIMEOUTS[stage['on_timeout']]}"
 
 
 def _facts(plan: Plan) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 NOTHING = "—"
 NO_DATA = "no data"
 HEIGHTS = "▁▂▃▄▅▆▇"
+TIMEOUTS = {"advance": "then the next stage", "stop": "then the run stops", "fail": "then the run fails"}
 
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]")
 _SPACES = {"\n", "\r", "\t", "\v", "\f", "\x85"}
@@ -23,6 +24,9 @@ def clean(text: object) -> str:
 
 def printable(line: str) -> str:
     """A line of a log as a terminal would leave it, without what a terminal would obey; tabs and blanks stay."""
+    shown = line.rstrip("\r\n")
+    if shown.isprintable():
+        return shown
     shown = _ESCAPE.sub("", line).rstrip("\r\n").rpartition("\r")[2]
     return "".join(char if char == "\t" else _harmless(char) for char in shown)
 

@@ -141,6 +141,10 @@ def test_escape_sequences_go_whole_and_the_words_stay(text: str, left: str) -> N
     assert clean(text) == left
 
 
+def test_a_line_of_a_log_that_a_terminal_would_show_as_it_is_stays_as_it_is() -> None:
+    assert printable("  step 10 · loss 0.1 ✓\r\n") == "  step 10 · loss 0.1 ✓"
+
+
 def test_a_line_of_a_log_keeps_its_indent_and_shows_what_was_last_written_over_it() -> None:
     assert printable("\t  loss: \x1b[1m0.1\x1b[0m\r\n") == "\t  loss: 0.1"
     assert printable("10%\r50%\r100%\n") == "100%"
