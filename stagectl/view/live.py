@@ -103,6 +103,12 @@ class _Plain(_Quiet):
             self._tell(progress, status)
         self._caught_up = True
 
+    def last(self, status: RunStatus, alive: Liveness) -> None:
+        """What no event tells: that the run is over without a recorded end."""
+        if status.ended is None:
+            state, detail = judge(status, alive)
+            write_line(self._console, f"{state}: {detail}")
+
     def _tell(self, event: Event, status: RunStatus) -> None:
         line = self._lines.line(event, status)
         if line is not None:

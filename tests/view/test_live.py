@@ -175,6 +175,13 @@ def test_a_run_whose_processes_are_gone_ends_the_watch(tmp_path: Path) -> None:
     assert world.slept == 0
 
 
+def test_plain_lines_end_with_what_became_of_a_run_whose_processes_are_gone(tmp_path: Path) -> None:
+    world, out = World(Story().begin().learn(3), tmp_path), io.StringIO()
+    world.liveness = lambda paths: GONE  # type: ignore[method-assign]
+    world.watch("plain", Console(file=out))
+    assert out.getvalue().splitlines()[-1] == "crashed: its processes are gone and it has no recorded end"
+
+
 def test_an_end_that_was_written_just_before_the_processes_went_is_seen(tmp_path: Path) -> None:
     story = Story().begin()
     world = World(story, tmp_path, *[nothing] * 8)
