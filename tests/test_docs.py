@@ -82,6 +82,8 @@ def test_the_keys_of_the_json_page_are_those_that_are_printed(tmp_path: Path) ->
     page = (ROOT / "docs" / "json.md").read_text()
     _, status_page, rest = re.split(r"^## (?:status|simulate)$", page, flags=re.MULTILINE)
     simulate_page, plan_page = rest.split("## run --dry-run")
+    simulate_page, detach_page = simulate_page.split("## run --detach")
+    assert words(detach_page) == {"run"}
     assert words(status_page) >= {*status, *status["stages"][0], *status["transitions"][0]}
     assert words(simulate_page) >= {*timeline, *timeline["stages"][0]}
     assert words(plan_page) == {*plan, *plan["stages"][0]}

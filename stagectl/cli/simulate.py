@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,9 +34,13 @@ def command(
         raise UsageError(f"'{overrides[0]}' overrides a recipe, and there is none", hint="name it: --recipe RECIPE")
     if recipe is not None and stages is not None:
         raise UsageError("--stages is for a trace without a recipe; the recipe has its own")
-    curriculum = build_curriculum(load_recipe(recipe, overrides or [])) if recipe else None
+    loaded = load_recipe(recipe, overrides or []) if recipe else None
     recorded = read_csv(trace, Columns(step_column, score_column, stage_column))
-    timeline = replay(curriculum or default_curriculum(recorded, stages), recorded)
+    with contextlib.redirect_stdout(sys.stderr):  # what a user's class prints is no result
+        if loaded is None:
+            timeline = replay(default_curriculum(recorded, stages), recorded)
+        else:
+            timeline = replay(build_curriculum(loaded), recorded, loaded.trainer.total_timesteps)
     if output == "json":
         print_json({"trace": str(trace), "recipe": str(recipe) if recipe else None, **timeline.to_data()})
         return

@@ -19,6 +19,7 @@ from stagectl.errors import CurriculumError, Fault, ScoreError
 logger = logging.getLogger(__name__)
 
 STATE_VERSION = 1
+LARGEST_SCORE = 1e100  # its square is finite too
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,9 +333,10 @@ class StagedProgressiveCurriculum:
             value = math.nan if isinstance(score, str) else float(score)
         except (TypeError, ValueError, OverflowError):
             value = math.nan
-        if not math.isfinite(value):
+        if not abs(value) <= LARGEST_SCORE:
             where = f"stage '{self.stages[stage].name}' at step {self._total_steps}"
-            raise ScoreError(Fault((), f"the score of an episode in {where} is {score!r:.40}, not a finite number"))
+            reason = "too large to average" if math.isfinite(value) else "not a finite number"
+            raise ScoreError(Fault((), f"the score of an episode in {where} is {score!r:.40}, {reason}"))
         return value
 
     # ── saved and restored ──────────────────────────────────────────────────────────────────────────────────

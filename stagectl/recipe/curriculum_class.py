@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from stagectl.curriculum import StagedProgressiveCurriculum
-from stagectl.errors import CurriculumError, RecipeError, nearest
+from stagectl.errors import RecipeError, StagectlError, nearest
 from stagectl.recipe.model import Recipe
 
 
@@ -21,8 +21,9 @@ def build_curriculum(recipe: Recipe) -> StagedProgressiveCurriculum:
     cls = _imported(recipe) if recipe.target else StagedProgressiveCurriculum
     try:
         return cls(**settings)
-    except (TypeError, CurriculumError) as error:
-        raise RecipeError(f"{recipe.name}: {cls.__name__} refuses the recipe's `curriculum:`: {error}") from None
+    except Exception as error:  # the class is the user's
+        reason = str(error) if isinstance(error, StagectlError) else f"{type(error).__name__}: {error}"
+        raise RecipeError(f"{recipe.name}: {cls.__name__} refuses the recipe's `curriculum:`: {reason}") from error
 
 
 def import_from(folder: Path) -> None:

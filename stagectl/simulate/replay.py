@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, StageTransition
-from stagectl.errors import TraceError
+from stagectl.errors import RecipeError, StagectlError, TraceError
 from stagectl.simulate.timeline import StageSpan, Timeline
 from stagectl.traces import Trace
 
 DEFAULT_STAGES = 3
 
 
-def replay(curriculum: StagedProgressiveCurriculum, trace: Trace) -> Timeline:
+def replay(curriculum: StagedProgressiveCurriculum, trace: Trace, budget: int | None = None) -> Timeline:
     """What the curriculum would have decided on the trace, deciding once after all rows of equal step.
 
     Where the trace tells the stages, a score counts for the stage in which its episode began, as in training;
-    otherwise for the stage that is on.
+    otherwise for the stage that is on. The step that reaches `budget` is the last, as in training.
 
     Raises:
         TraceError: Some of the trace's stages are the curriculum's, and some are not.
+        RecipeError: The curriculum is of a user's class, and that raised.
     """
     notes = _check_stages(curriculum, trace)
-    by_stage = trace.stages is not None and not notes
+    by_stage = bool(trace.stage_names()) and not notes
     curriculum.decide_between_steps()
     decisions: list[Decision] = []
     step = 0
+    spent = False
     for step, episodes in trace.boundaries():
-        for stage, score in episodes:
-            curriculum.complete_task(stage if by_stage and stage is not None else curriculum.stage.name, score)
-        decision = curriculum.update_step_count(step)
+        with _users_class(curriculum, step):
+            for stage, score in episodes:
+                name = stage if by_stage and stage is not None else curriculum.stage.name
+                curriculum.complete_task(f"{name}#", score)  # a task's id, for a stage may be named `a#1`
+            decision = curriculum.update_step_count(step)
         if decision is not None:
             decisions.append(decision)
-        if curriculum.end is not None:
+        spent = budget is not None and step >= budget
+        if spent or curriculum.end is not None:
             break
-    return _timeline(curriculum, decisions, step, notes)
+    stages = _spans(curriculum, decisions, step)
+    if by_stage:
+        notes += _differences(stages, trace)
+    return Timeline(stages, tuple(decisions), step, sum(curriculum.episodes()), notes, spent)
 
 
 def default_curriculum(trace: Trace, stages: int | None = None) -> StagedProgressiveCurriculum:
@@ -53,9 +64,38 @@ def _check_stages(curriculum: StagedProgressiveCurriculum, trace: Trace) -> tupl
     return ("none of the trace's stages is the recipe's: its scores drive whatever stage is on, as they came",)
 
 
-def _timeline(
-    curriculum: StagedProgressiveCurriculum, decisions: list[Decision], total_steps: int, notes: tuple[str, ...]
-) -> Timeline:
+def _differences(stages: tuple[StageSpan, ...], trace: Trace) -> tuple[str, ...]:
+    """A note where a stage is not entered at the step at which it was recorded to be."""
+    recorded = trace.entered()
+    for span in stages[1:]:
+        if span.entered != recorded.get(span.name):
+            here, there = _at(span.entered), _at(recorded.get(span.name))
+            boundary = f"stage '{span.name}' is entered {here}, in the trace {there}"
+            return (f"{boundary}; every score still counts for the stage that it was recorded in",)
+    return ()
+
+
+def _at(step: int | None) -> str:
+    return "never" if step is None else f"at step {step:,}"
+
+
+@contextmanager
+def _users_class(curriculum: StagedProgressiveCurriculum, step: int) -> Iterator[None]:
+    """What a user's class raises is told with the class and the step."""
+    try:
+        yield
+    except StagectlError:
+        raise
+    except Exception as error:
+        if type(curriculum) is StagedProgressiveCurriculum:
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise RecipeError(f"{type(curriculum).__name__} failed at step {step:,}: {reason}") from error
+
+
+def _spans(
+    curriculum: StagedProgressiveCurriculum, decisions: list[Decision], total_steps: int
+) -> tuple[StageSpan, ...]:
     entered: dict[int, int] = {0: 0}
     left: dict[int, int] = {}
     for decision in decisions:
@@ -64,7 +104,7 @@ def _timeline(
         elif isinstance(decision, CurriculumEnd):
             left[decision.stage] = decision.step
     episodes, performance = curriculum.episodes(), curriculum.performance()
-    spans = tuple(
+    return tuple(
         StageSpan(
             index=index,
             name=stage.name,
@@ -76,4 +116,3 @@ def _timeline(
         )
         for index, stage in enumerate(curriculum.stages)
     )
-    return Timeline(spans, tuple(decisions), total_steps, sum(episodes), notes)

@@ -23,13 +23,17 @@ class StageSpan:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What a curriculum did on a trace. `notes` say what a reader must know before believing it."""
+    """What a curriculum did on a trace.
+
+    `notes` say what a reader must know before believing it. `budget_spent`: it ends with the step budget.
+    """
 
     stages: tuple[StageSpan, ...]
     decisions: tuple[Decision, ...]
     total_steps: int
     total_episodes: int
     notes: tuple[str, ...] = ()
+    budget_spent: bool = False
 
     @property
     def transitions(self) -> tuple[StageTransition, ...]:
@@ -47,5 +51,6 @@ class Timeline:
             "end": self.end.to_dict() if self.end else None,
             "total_steps": self.total_steps,
             "total_episodes": self.total_episodes,
+            "budget_spent": self.budget_spent,
             "notes": list(self.notes),
         }

@@ -50,12 +50,12 @@ def read_csv(path: Path, columns: Columns = Columns()) -> Trace:
 def write_csv(events: Iterable[Event], file: TextIO) -> int:
     """A run's episodes as CSV, one row each, in order; the number of rows.
 
-    A transition at a step at which no episode ended gets a row without a score, so that a replay decides there.
+    A transition gets a row with the stage that it entered and no score: there a replay decides as the run did.
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("step", "stage", "score"))
     names: list[str] = []
-    rows = last_step = current = 0
+    rows = 0
     for event in events:
         kind = event["event"]
         if kind == "run_created":
@@ -63,12 +63,11 @@ def write_csv(events: Iterable[Event], file: TextIO) -> int:
         elif kind == "episodes":
             for stage, score in event["scores"]:
                 writer.writerow((event["step"], names[stage], repr(score)))
-            rows, last_step = rows + len(event["scores"]), event["step"]
+            rows += len(event["scores"])
         elif kind in ("stage_transition", "curriculum_ended"):
-            if event["step"] != last_step:
-                writer.writerow((event["step"], names[current], ""))
-                rows, last_step = rows + 1, event["step"]
-            current = event.get("to_stage", current)
+            stage = event["to_stage"] if kind == "stage_transition" else event["stage"]
+            writer.writerow((event["step"], names[stage], ""))
+            rows += 1
     return rows
 
 
@@ -85,7 +84,7 @@ def _read(file: TextIO, path: Path, columns: Columns) -> Trace:
     stage_at = _stage_column(header, columns.stage, path)
     steps: list[int] = []
     scores: list[float | None] = []
-    stages: list[str] = []
+    stages: list[str | None] = []
     for line, row in _rows(reader, len(header), path):
         where = f"{path}:{line}"
         step = _step(row[step_at], header[step_at], where)
@@ -95,7 +94,9 @@ def _read(file: TextIO, path: Path, columns: Columns) -> Trace:
         steps.append(step)
         scores.append(_score(row[score_at], header[score_at], where))
         if stage_at is not None:
-            stages.append(row[stage_at])
+            stages.append(row[stage_at] if row[stage_at].strip() else None)
+    if not steps:
+        raise TraceError(f"{path}: has a header and no rows")
     if all(score is None for score in scores):
         raise TraceError(f"{path}: has no row with a score; its column {header[score_at]} is empty")
     return Trace(str(path), steps, scores, stages if stage_at is not None else None)

@@ -91,7 +91,11 @@ def _row(timeline: Timeline, span: StageSpan) -> tuple[str, ...]:
         return (name, *[NOTHING] * 5, "not reached")
     left = NOTHING if span.left is None else steps(span.left)
     numbers = (steps(span.entered), left, score(span.performance), steps(span.steps), f"{span.episodes:,}")
-    return (name, *numbers, _reason(timeline, span) or "the trace ends")
+    return (name, *numbers, _reason(timeline, span) or _last(timeline))
+
+
+def _last(timeline: Timeline) -> str:
+    return "the budget is spent" if timeline.budget_spent else "the trace ends"
 
 
 def _reason(timeline: Timeline, span: StageSpan) -> str:

@@ -19,6 +19,9 @@ class Patient(StagedProgressiveCurriculum):
         self.patience = patience
 class Stranger:
     pass
+class Broken(StagedProgressiveCurriculum):
+    def __init__(self, **settings):
+        raise KeyError("nothing there")
 a_function = len
 """
 
@@ -58,6 +61,7 @@ def test_a_class_beside_the_recipe_gets_the_blocks_settings_and_its_own(tmp_path
         ("tested_curricula.a_function", "is no subclass of StagedProgressiveCurriculum"),
         ("os.system", "is no subclass of StagedProgressiveCurriculum"),
         ("tested_curricula.Patient", "Patient refuses the recipe's `curriculum:`"),
+        ("tested_curricula.Broken", "Broken refuses the recipe's `curriculum:`: KeyError: 'nothing there'"),
     ],
 )
 def test_a_class_that_cannot_serve_is_refused_in_one_line(tmp_path: Path, target: str, said: str) -> None:

@@ -35,6 +35,12 @@ def test_a_stage_column_is_found(tmp_path: Path) -> None:
     assert read.stage_names() == ["nav", "seq"]
 
 
+def test_an_empty_stage_tells_nothing_and_a_name_is_kept_as_it_is(tmp_path: Path) -> None:
+    read = read_csv(trace(tmp_path, "step,stage,score\n1, nav ,1\n2,,0\n3, ,1\n4,seq,1\n"))
+    assert read.stages == [" nav ", None, None, "seq"]
+    assert read.entered() == {" nav ": 1, "seq": 4}
+
+
 def test_rows_of_equal_step_are_one_boundary(tmp_path: Path) -> None:
     read = read_csv(trace(tmp_path, "step,score\n8,1\n8,0\n16,1\n16,\n"))
     assert list(read.boundaries()) == [(8, [(None, 1.0), (None, 0.0)]), (16, [(None, 1.0)])]
@@ -49,7 +55,7 @@ def test_a_byte_order_mark_blank_lines_and_quotes_are_understood(tmp_path: Path)
     ("text", "message"),
     [
         ("", "trace.csv: is empty"),
-        ("step,score\n", "has no row with a score"),
+        ("step,score\n", "trace.csv: has a header and no rows"),
         ("step,score\n1,\n2,\n", "has no row with a score"),
         ("time,score\n1,2\n", "trace.csv:1: no column looks like a step; it has time, score"),
         ("step,loss\n1,2\n", "--score-column NAME"),
@@ -86,7 +92,7 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
         read_csv(tmp_path)
 
 
-def test_a_run_is_written_with_a_row_an_episode_and_one_for_a_transition_without_any() -> None:
+def test_a_run_is_written_with_a_row_an_episode_and_one_for_the_stage_that_a_transition_enters() -> None:
     events = [
         {"event": "run_created", "stages": [{"name": "a"}, {"name": "b"}], "step": 0},
         {"event": "episodes", "step": 10, "scores": [[0, 1.0], [0, 0.1 + 0.2]]},
@@ -95,5 +101,5 @@ def test_a_run_is_written_with_a_row_an_episode_and_one_for_a_transition_without
         {"event": "curriculum_ended", "step": 30, "stage": 1},
     ]
     out = io.StringIO()
-    assert write_csv(events, out) == 5
-    assert out.getvalue() == "step,stage,score\n10,a,1.0\n10,a,0.30000000000000004\n20,a,\n30,a,0.0\n30,b,1.0\n"
+    assert write_csv(events, out) == 6
+    assert out.getvalue() == "step,stage,score\n10,a,1.0\n10,a,0.30000000000000004\n20,b,\n30,a,0.0\n30,b,1.0\n30,b,\n"
