@@ -28,7 +28,7 @@ def show_runs(*, as_json: bool, limit: int | None) -> None:
         print_json({"runs": [_data(status, liveness) for status, liveness in runs]})
         return
     if not runs:
-        say("there are no runs yet; start one: stagectl run recipes/doorkey.yaml")
+        say("there are no runs yet; start one: stagectl run RECIPE")
         return
     from stagectl.view import show_runs as show
 

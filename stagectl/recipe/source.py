@@ -89,7 +89,7 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise RecipeError(f"{path}: no such file", hint="the recipes that come along are in recipes/") from None
+        raise RecipeError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise RecipeError(f"{path}: this is a folder; name the recipe's YAML file in it") from None
     except OSError as error:
