@@ -115,6 +115,17 @@ def test_everything_of_the_run_is_its_owners_alone(run: dict[str, Any], module_s
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in ours if path.stat().st_mode & 0o077} == {}
 
 
+def test_the_shipped_script_of_ones_own_trains_records_its_episodes_and_saves_its_policy(stagectl: Stagectl) -> None:
+    recipe = RECIPES.parents[2] / "recipes" / "own_trainer" / "own_trainer.yaml"
+    done = stagectl("run", recipe, "run=own", "trainer.total_timesteps=4k")
+    assert done.returncode == 0, done.stdout + done.stderr
+    status = stagectl.json("status", "own")
+    assert (status["state"], status["step"]) == ("budget_spent", 4096)
+    assert sum(stage["episodes"] for stage in status["stages"]) > 0
+    assert (stagectl.folder("own") / status["checkpoint"] / "agent.pt").is_file()
+    assert any("loss/policy" in event.get("metrics", {}) for event in stagectl.events("own"))
+
+
 def test_a_misspelt_argument_of_the_algorithm_is_refused_before_anything_starts(stagectl: Stagectl) -> None:
     done = stagectl("run", RECIPES / "short.yaml", "trainer.n_epoch=3")
     assert (done.returncode, done.stdout) == (2, "")
