@@ -69,7 +69,7 @@ def timeline(paths: RunPaths) -> RenderableType:
         with trace.open("w") as file:
             write_csv(read_events(paths.events), file)
         recipe = load_recipe(ROOT / "recipes" / "doorkey.yaml", [LOWER])
-        return timeline_panel(replay(build_curriculum(recipe), read_csv(trace)), WIDTH)
+        return timeline_panel(replay(build_curriculum(recipe), read_csv(trace), recipe.trainer.total_timesteps), WIDTH)
 
 
 def save(picture: RenderableType, title: str, out: Path) -> None:
