@@ -5,8 +5,11 @@ Needs the standard library and PyYAML, nothing else, so that it installs into an
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +22,9 @@ from stagectl.curriculum.metrics import document_metrics
 from stagectl.errors import RunNotFoundError, ScoreError, UsageError
 from stagectl.recipe import Recipe, build_curriculum, load_recipe, read_resolved, write_resolved
 from stagectl.runs import (
+    ATTEMPT_VARIABLE,
+    RUN_VARIABLE,
+    Ending,
     EventLog,
     FileLock,
     RunPaths,
@@ -27,12 +33,14 @@ from stagectl.runs import (
     finite,
     make_folder,
     new_run_id,
+    outcome_of,
     read_json,
+    read_status,
     write_json,
 )
 
-RUN_VARIABLE = "STAGECTL_RUN"
-ATTEMPT_VARIABLE = "STAGECTL_ATTEMPT"
+logger = logging.getLogger(__name__)
+
 PROGRESS_SECONDS = 1.0
 
 
@@ -76,9 +84,12 @@ class Session:
         self._log = log
         self._lock = lock
         self._clock = clock
+        self._budget = math.inf if recipe.trainer.total_timesteps is None else recipe.trainer.total_timesteps
         self._ready = False
         self._applied: int | None = None
         self._progress_time = clock()
+        self._told_step = 0
+        self._closed = False
         self._stop_answered = False
 
     # ── what a script calls ─────────────────────────────────────────────────────────────────────────────────
@@ -113,8 +124,7 @@ class Session:
     @property
     def should_stop(self) -> bool:
         """Whether training should end now: the curriculum is over, the budget is spent, or somebody asked."""
-        budget = self.recipe.trainer.total_timesteps
-        spent = budget is not None and self.curriculum.total_steps >= budget
+        spent = self.curriculum.total_steps >= self._budget
         return spent or self._stop_answered or self.curriculum.end is not None
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -153,35 +163,27 @@ class Session:
             shutil.rmtree(beside, ignore_errors=True)
 
     def close(self) -> None:
-        self._log.close()
-        if self._lock is not None:
-            self._lock.release()
+        """Record the last steps, and let go of the run. Episodes that no step was told for count for nobody."""
+        self._close(None)
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
-        if self._lock is not None:  # no job process will tell how it ended
-            step = self.curriculum.total_steps
-            outcome, message = self._outcome(value)
-            try:
-                self._log.append("attempt_ended", step, exit_code=0 if kind is None else 1, killed=False)
-                self._log.append("run_ended", step, outcome=outcome, message=message)
-            finally:
-                self.close()
-        else:
-            self.close()
+        self._close(_ending(value))
 
     # ── what happens in update_step_count ───────────────────────────────────────────────────────────────────
 
     def _record_episodes(self, step: int, finished: list[tuple[int, float]]) -> None:
         now = self._clock()
-        if not finished:
-            if abs(now - self._progress_time) >= PROGRESS_SECONDS:
-                self._progress_time = now
-                self._log.append("progress", step)
+        due = abs(now - self._progress_time) >= PROGRESS_SECONDS or self._told_step < self._budget <= step
+        if not finished and not due:
             return
         self._progress_time = now
+        self._told_step = step
+        if not finished:
+            self._log.append("progress", step)
+            return
         self._log.append(
             "episodes",
             step,
@@ -190,14 +192,6 @@ class Session:
             performance=self.curriculum.performance(),
         )
 
-    def _outcome(self, error: BaseException | None) -> tuple[str, str]:
-        if error is not None:
-            return "failed", f"{type(error).__name__}: {error}"
-        end = self.curriculum.end
-        if end is not None and end.outcome != "completed":
-            return end.outcome, f"stage '{end.name}' did not reach its criterion in time"
-        return "stopped" if self._stop_answered else "completed", ""
-
     def _refuse_score(self, error: ScoreError) -> None:
         self._log.append("score_refused", self.curriculum.total_steps, message=error.message)
 
@@ -205,6 +199,38 @@ class Session:
         if not self._stop_answered and self.paths.stop_request.exists():
             self._stop_answered = True
             self._log.append("request_answered", self.curriculum.total_steps, request="stop")
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _close(self, ending: Ending | None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self.curriculum.total_steps > self._told_step:
+                self._log.append("progress", self.curriculum.total_steps)
+            if ending is not None and self._lock is not None:  # no job process will tell how it ended
+                self._tell_end(ending, self.curriculum.total_steps)
+        finally:
+            self._log.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    def _tell_end(self, ending: Ending, step: int) -> None:
+        self._log.append("attempt_ended", step, exit_code=ending.exit_code, killed=False)
+        outcome, message = outcome_of(ending, read_status(self.paths))
+        self._log.append("run_ended", step, outcome=outcome, message=message)
+
+
+def _ending(error: BaseException | None) -> Ending:
+    """How a script's block ended, as the exit code of its process would tell."""
+    if error is None:
+        return Ending(0)
+    if isinstance(error, KeyboardInterrupt):
+        return Ending(-signal.SIGINT)
+    if isinstance(error, SystemExit):
+        return Ending(error.code or 0) if isinstance(error.code, int | None) else Ending(1, failure=str(error.code))
+    return Ending(1, failure=f"{type(error).__name__}: {error}")
 
 
 def _join(paths: RunPaths) -> Session:
@@ -219,6 +245,8 @@ def _join(paths: RunPaths) -> Session:
 def _begin(recipe: Recipe) -> Session:
     curriculum = build_curriculum(recipe)  # before anything is made: it may be what is wrong
     paths = create_run(recipe.run or new_run_id(recipe.name), write_resolved(recipe), recipe.folder, recipe.facts())
+    if recipe.wandb.enabled:
+        logger.warning("The run %s is not mirrored to W&B: only `stagectl run` starts a mirror", paths.run_id)
     lock = FileLock(paths.lock)
     lock.acquire()
     log = EventLog(paths.events, attempt=1)

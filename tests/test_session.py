@@ -73,6 +73,10 @@ def play(session: Session, *scores: float) -> None:
         session.curriculum.get_task().complete(score)
 
 
+def progress(session: Session) -> list[int]:
+    return [event["step"] for event in read_events(session.paths.events) if event["event"] == "progress"]
+
+
 def told(session: Session, *keys: str) -> list[tuple[Any, ...]]:
     return [tuple(event.get(key) for key in ("event", *keys)) for event in read_events(session.paths.events)]
 
@@ -150,10 +154,45 @@ def test_each_event_of_the_loop_stands_at_a_step_no_smaller_than_the_one_before(
 def test_a_quiet_training_says_once_a_second_that_it_moves(write: Write) -> None:
     clock = Clock()
     with joined(write(), clock) as session:
-        for tick in range(50):
+        for tick in range(41):
             clock.now = 1000.0 + tick / 10
             session.update_step_count(tick)
-    assert [e for e in told(session, "step") if e[0] == "progress"] == [("progress", s) for s in (10, 20, 30, 40)]
+    assert progress(session) == [10, 20, 30, 40]
+
+
+def test_the_last_steps_are_told_however_soon_after_the_others(write: Write) -> None:
+    with joined(write(), Clock()) as session:
+        play(session, 0.5)
+        session.update_step_count(10)
+        session.log({"loss": 0.5}, step=5000)
+        session.update_step_count(17)
+        assert progress(session) == []
+    assert progress(session) == [17]
+    assert read_status(session.paths).step == 17
+
+
+def test_a_spent_budget_is_told_at_once_and_once(write: Write) -> None:
+    with joined(write(), Clock()) as session:
+        for step in (999, 1003, 1004):
+            session.update_step_count(step)
+        assert progress(session) == [1003]
+    assert progress(session) == [1003, 1004]
+
+
+def test_a_session_that_the_script_closes_itself_is_closed_once(write: Write) -> None:
+    with joined(write(), Clock()) as session:
+        session.update_step_count(10)
+        session.close()
+    assert progress(session) == [10]
+
+
+def test_a_step_that_is_told_again_records_its_episodes_at_the_next(write: Write) -> None:
+    with attach(write()) as session:
+        for step, score in ((10, 0.25), (10, 0.5), (20, 0.75), (20, 1.0)):
+            play(session, score)
+            session.update_step_count(step)
+    told_scores = [e for e in told(session, "step", "scores") if e[0] == "episodes"]
+    assert told_scores == [("episodes", 10, [[0, 0.25]]), ("episodes", 20, [[0, 0.5], [0, 0.75]])]
 
 
 def test_a_clock_that_is_set_back_silences_nobody_forever(write: Write) -> None:
@@ -375,6 +414,42 @@ def test_a_run_that_was_stopped_is_not_told_as_completed(write: Write) -> None:
     assert told(session, "outcome")[-1] == ("run_ended", "stopped")
 
 
+@pytest.mark.parametrize(
+    ("error", "exit_code", "outcome", "message"),
+    [
+        (SystemExit(0), 0, "completed", ""),
+        (SystemExit(), 0, "completed", ""),
+        (SystemExit(3), 3, "failed", "the training process ended with exit code 3 at step 2"),
+        (SystemExit("no data"), 1, "failed", "no data"),
+        (KeyboardInterrupt(), -2, "stopped", "interrupted by SIGINT at step 2"),
+    ],
+)
+def test_a_script_that_leaves_its_block_early_ends_its_run_as_its_process_ends(
+    write: Write, error: BaseException, exit_code: int, outcome: str, message: str
+) -> None:
+    session = attach(write())
+    session.update_step_count(2)
+    with pytest.raises(type(error)), session:
+        raise error
+    assert told(session, "exit_code", "outcome", "message")[-2:] == [
+        ("attempt_ended", exit_code, None, None),
+        ("run_ended", None, outcome, message),
+    ]
+
+
+def test_a_budget_that_was_spent_before_the_last_stage_is_told_as_spent(write: Write) -> None:
+    with attach(write()) as session:
+        session.update_step_count(1000)
+    message = "all 1,000 steps are spent in stage 1 of 3 (a); its criterion was not reached"
+    assert told(session, "outcome", "message")[-1] == ("run_ended", "budget_spent", message)
+
+
+def test_a_run_without_a_job_says_that_it_is_not_mirrored(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    with attach(write(RECIPE + "wandb: {enabled: true}\n")):
+        pass
+    assert caplog.messages == ["The run mine is not mirrored to W&B: only `stagectl run` starts a mirror"]
+
+
 def test_a_script_that_fails_ends_its_run_as_failed_with_the_reason(write: Write) -> None:
     session = attach(write())
     with pytest.raises(RuntimeError, match="boom"), session:
@@ -501,7 +576,7 @@ def test_inside_a_run_attach_joins_it_and_leaves_its_end_to_the_job(run: RunPath
         assert session.paths == run
         assert [stage.name for stage in session.curriculum.stages] == ["a", "b", "c"]
         session.update_step_count(5)
-    assert told(session, "attempt") == [("run_created", 0), ("ready", 3)]
+    assert told(session, "attempt") == [("run_created", 0), ("ready", 3), ("progress", 3)]
 
 
 def test_inside_a_run_the_runs_own_recipe_holds_and_not_the_scripts(run: RunPaths, write: Write) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,13 +10,14 @@ import sys
 from pathlib import Path
 
 from stagectl.errors import StagectlError
-from stagectl.job.outcome import outcome_of
-from stagectl.job.training import PYTHON, Ending, run_attempt
-from stagectl.recipe import Recipe, read_resolved
+from stagectl.job.training import PYTHON, run_attempt
+from stagectl.recipe import read_resolved
 from stagectl.runs import (
+    Ending,
     EventLog,
     FileLock,
     RunPaths,
+    outcome_of,
     process_identity,
     read_json,
     read_status,
@@ -35,7 +37,11 @@ def main(arguments: list[str]) -> int:
             return 6
         try:
             return _run(paths)
-        except StagectlError as error:
+        except Exception as error:
+            with contextlib.suppress(StagectlError):  # the disk may refuse, or the trainer write on by itself
+                _write_end(paths, Ending(None, failure=f"the job process failed: {type(error).__name__}: {error}"))
+            if not isinstance(error, StagectlError):
+                raise
             _say(str(error))
             return error.exit_code
 
@@ -49,17 +55,22 @@ def _run(paths: RunPaths) -> int:
     signal.signal(signal.SIGTERM, lambda *_: write_json(paths.stop_request, {"by": "SIGTERM"}))
     mirror = _start_mirror(paths) if recipe.wandb.enabled else None
     ending = run_attempt(paths, recipe, FIRST_ATTEMPT)
-    outcome = _write_end(paths, ending, recipe)
+    outcome = _write_end(paths, ending)
     if mirror is not None:
         _end_mirror(mirror)
     return int(outcome == "failed")
 
 
-def _write_end(paths: RunPaths, ending: Ending, recipe: Recipe) -> str:
-    outcome, message = outcome_of(ending, read_status(paths), recipe)
+def _write_end(paths: RunPaths, ending: Ending) -> str:
+    """Write how the run ended, once; its outcome."""
     with EventLog(paths.events, attempt=FIRST_ATTEMPT) as log:
-        log.append("attempt_ended", exit_code=ending.exit_code, killed=ending.killed)
-        log.append("run_ended", outcome=outcome, message=message)
+        status = read_status(paths)
+        if status.ended is not None:
+            return str(status.ended["outcome"])
+        outcome, message = outcome_of(ending, status)
+        killed = ending.killed_after is not None
+        log.append("attempt_ended", status.step, exit_code=ending.exit_code, killed=killed)
+        log.append("run_ended", status.step, outcome=outcome, message=message)
     return outcome
 
 

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from stagectl.recipe import Recipe
-from stagectl.runs import EventLog, RunPaths, process_identity, read_json, write_json
+from stagectl.runs import (
+    ATTEMPT_VARIABLE,
+    RUN_VARIABLE,
+    Ending,
+    EventLog,
+    RunPaths,
+    process_identity,
+    read_json,
+    write_json,
+)
 
 PYTHON = (sys.executable, "-P", "-m")  # -P: a folder that happens to be called stagectl is not the package
 TICK_SECONDS = 1.0
 TERM_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a training process ended. `exit_code` is minus the signal's number where a signal ended it.
-
-    `killed`: we ended it, after it was asked to stop and the grace time had passed.
-    `never_started`: why it could not even be started.
-    """
-
-    exit_code: int | None
-    killed: bool = False
-    never_started: str = ""
 
 
 def run_attempt(paths: RunPaths, recipe: Recipe, attempt: int) -> Ending:
@@ -40,11 +38,15 @@ def run_attempt(paths: RunPaths, recipe: Recipe, attempt: int) -> Ending:
     try:
         process = _start(paths, recipe, command, attempt)
     except OSError as error:
-        return Ending(None, never_started=f"cannot start {command[0]}: {error.strerror}")
-    write_json(paths.identity, {**read_json(paths.identity), "trainer": process_identity(process.pid)})
-    killed = _stay(process, paths, recipe.launch.stop_grace)
-    _signal_group(process.pid, signal.SIGKILL)
-    return Ending(process.returncode, killed)
+        return Ending(None, failure=f"cannot start {command[0]}: {error.strerror}")
+    try:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended already
+            write_json(paths.identity, {**read_json(paths.identity), "trainer": process_identity(process.pid)})
+        killed_after = _stay(process, paths, recipe.launch.stop_grace)
+    finally:
+        signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+    return Ending(process.returncode, killed_after)
 
 
 def training_command(recipe: Recipe) -> tuple[str, ...]:
@@ -59,8 +61,8 @@ def _start(paths: RunPaths, recipe: Recipe, command: tuple[str, ...], attempt: i
     environment = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
-        "STAGECTL_RUN": str(paths.folder),
-        "STAGECTL_ATTEMPT": str(attempt),
+        RUN_VARIABLE: str(paths.folder),
+        ATTEMPT_VARIABLE: str(attempt),
         "WANDB_RUN_ID": paths.run_id,
         "WANDB_RESUME": "allow",
     }
@@ -79,24 +81,30 @@ def _start(paths: RunPaths, recipe: Recipe, command: tuple[str, ...], attempt: i
         os.close(log)
 
 
-def _stay(process: subprocess.Popen[bytes], paths: RunPaths, grace: float) -> bool:
-    """Wait for the process; whether it had to be killed since it did not stop within its grace time."""
-    deadline: float | None = None
-    killed = False
+def _stay(process: subprocess.Popen[bytes], paths: RunPaths, grace: float) -> float | None:
+    """Wait for the process; the grace time after which it had to be killed, None where it ended by itself."""
+    request: dict[str, Any] = {}
+    deadline, given = math.inf, grace
+    killed_after: float | None = None
     with _ended_signal(process.pid) as wait:
         while process.poll() is None:
             wait(TICK_SECONDS)
             now = time.monotonic()
-            if deadline is None and paths.stop_request.exists():
-                deadline = now + float(read_json(paths.stop_request).get("grace", grace))
-            if deadline is not None and now >= deadline and process.poll() is None:
-                _signal_group(process.pid, signal.SIGKILL if killed else signal.SIGTERM)
-                killed, deadline = True, now + TERM_SECONDS
-    return killed
+            newest = read_json(paths.stop_request)
+            if newest != request:  # asked, or asked again, which may shorten the time
+                request = newest
+                asked = float(request.get("grace", grace))
+                if now + asked < deadline:
+                    deadline, given = now + asked, asked
+            if now >= deadline and process.poll() is None:
+                signal_group(process.pid, signal.SIGTERM if killed_after is None else signal.SIGKILL)
+                killed_after = given if killed_after is None else killed_after
+                deadline = now + TERM_SECONDS
+    return killed_after
 
 
 @contextlib.contextmanager
-def _ended_signal(pid: int):  # type: ignore[no-untyped-def]
+def _ended_signal(pid: int) -> Iterator[Callable[[float], object]]:
     """A function that waits so many seconds, or until the process ends."""
     if not hasattr(os, "pidfd_open"):
         yield time.sleep
@@ -108,6 +116,6 @@ def _ended_signal(pid: int):  # type: ignore[no-untyped-def]
         os.close(fd)
 
 
-def _signal_group(pid: int, number: int) -> None:
+def signal_group(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, number)

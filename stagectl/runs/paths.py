@@ -6,10 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+RUN_VARIABLE = "STAGECTL_RUN"  # tells a training process its run's folder
+ATTEMPT_VARIABLE = "STAGECTL_ATTEMPT"  # and which start of it this is
+
 
 def home() -> Path:
-    """`$STAGECTL_HOME`, else `~/.stagectl`."""
-    return Path(os.environ.get("STAGECTL_HOME") or Path.home() / ".stagectl")
+    """`$STAGECTL_HOME`, else `~/.stagectl`; absolute, since processes in other folders are told it."""
+    return Path(os.environ.get("STAGECTL_HOME") or "~/.stagectl").expanduser().absolute()
 
 
 def runs_folder() -> Path:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from stagectl.curriculum import Progress, Stage, Term, terms
+from stagectl.errors import DamagedRunError
 from stagectl.runs.events import Event, EventReader
 from stagectl.runs.files import read_json
 from stagectl.runs.locks import is_locked
@@ -22,6 +23,7 @@ ENDED: frozenset[str] = frozenset({"completed", "budget_spent", "stopped", "fail
 STALL_SECONDS = 15 * 60
 RATE_SECONDS = 30.0
 HISTORY = 512
+TRANSITION_KEYS = ("from_stage", "to_stage", "from_name", "to_name", "step", "performance", "reason")
 
 
 @dataclass(slots=True)
@@ -67,18 +69,25 @@ class RunStatus:
     transitions: list[Event] = field(default_factory=list)
     checkpoints: list[Event] = field(default_factory=list)
     refused_scores: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
     pace: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=600))
 
     def apply(self, event: Event) -> None:
-        """Fold one event; unknown ones only move step and time."""
-        self.last_time = event["time"]
-        self.attempt = event["attempt"]
-        self.seq = event["seq"]
-        self._move(event)
-        fold = getattr(self, f"_on_{event['event']}", None)
-        if fold is not None:
-            fold(event)
+        """Fold one event; unknown ones only move step and time.
+
+        Raises:
+            DamagedRunError: It has the name of one of ours, and not what ours have.
+        """
+        try:
+            self.last_time = float(event["time"])
+            self.attempt = event["attempt"]
+            self.seq = event["seq"]
+            self._move(event)
+            fold = getattr(self, f"_on_{event['event']}", None)
+            if fold is not None:
+                fold(event)
+        except (LookupError, TypeError, ValueError) as error:
+            message = f"the run {self.run_id}: event {event['seq']}, {event['event']}, makes no sense: {error!r}"
+            raise DamagedRunError(message, hint="the events before it can be trusted") from error
 
     def apply_all(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -117,8 +126,10 @@ class RunStatus:
     def _move(self, event: Event) -> None:
         if event["event"] == "metrics":  # its step is the script's own
             return
-        if event["step"] > self.step or not self.pace:
+        grown = event["step"] > self.step
+        if grown:
             self.step = event["step"]
+        if grown and event["event"] in ("episodes", "progress"):  # what else is told has no time of training
             self.pace.append((event["time"], event["step"]))
 
     def _on_run_created(self, event: Event) -> None:
@@ -137,7 +148,6 @@ class RunStatus:
     def _on_ready(self, event: Event) -> None:
         self.ready = True
         self.pace.clear()  # the time that it took to start is no time of training
-        self.pace.append((event["time"], self.step))
 
     def _on_stage_started(self, event: Event) -> None:
         self.stages[event["stage"]].applied = True
@@ -148,11 +158,8 @@ class RunStatus:
                 stage.record(event["step"], performance)
             stage.episodes = episodes
 
-    def _on_metrics(self, event: Event) -> None:
-        self.metrics.update(event["metrics"])
-
     def _on_checkpoint(self, event: Event) -> None:
-        self.checkpoints.append(event)
+        self.checkpoints.append(_having(event, "path", "stage"))
 
     def _on_score_refused(self, event: Event) -> None:
         self.refused_scores += 1
@@ -161,17 +168,17 @@ class RunStatus:
         self.stop_requested = self.stop_requested or event["request"] == "stop"
 
     def _on_stage_transition(self, event: Event) -> None:
-        self.transitions.append(event)
+        self.transitions.append(_having(event, *TRANSITION_KEYS))
         self.stages[event["from_stage"]].left = event["step"]
         self.stages[event["to_stage"]].entered = event["step"]
         self.current = event["to_stage"]
 
     def _on_curriculum_ended(self, event: Event) -> None:
-        self.end = event
+        self.end = _having(event, "outcome", "name", "performance", "reason")
         self.stages[event["stage"]].left = event["step"]
 
     def _on_run_ended(self, event: Event) -> None:
-        self.ended = event
+        self.ended = _having(event, "outcome", "message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +190,28 @@ class Liveness:
     suspended: bool
 
 
+class StatusReader:
+    """A run's status, which each look takes on from where the last one ended. Raises DamagedRunError."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self.status = RunStatus(paths.run_id)
+        self._events = EventReader(paths.events)
+
+    def events(self) -> Iterator[Event]:
+        """The events since the last look, each once it is folded in."""
+        for event in self._events.read():
+            self.status.apply(event)
+            yield event
+
+    def read(self) -> RunStatus:
+        """The status now."""
+        self.status.apply_all(self._events.read())
+        return self.status
+
+
 def read_status(paths: RunPaths) -> RunStatus:
     """Fold a run's whole log. Raises DamagedRunError."""
-    status = RunStatus(paths.run_id)
-    status.apply_all(EventReader(paths.events).read())
-    return status
+    return StatusReader(paths).read()
 
 
 def read_liveness(paths: RunPaths) -> Liveness:
@@ -217,13 +241,9 @@ def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tu
         return ("running" if status.ready else "starting"), unwatched
     if status.started is None and age < 30:
         return "starting", ""
+    if status.stop_requested:
+        return "stopped", "as requested; its job process was gone"
     return "crashed", "its processes are gone and it has no recorded end"
-
-
-def reached_end(status: RunStatus) -> bool:
-    """Whether the run stands in its last stage, and that stage ends with the step budget alone."""
-    last = status.stages[-1]
-    return last.entered is not None and last.stage.transition_criteria is None
 
 
 def status_data(status: RunStatus, liveness: Liveness, now: float | None = None) -> dict[str, Any]:
@@ -262,8 +282,14 @@ def term_data(term: Term) -> dict[str, Any]:
 
 def transition_data(event: Event) -> dict[str, Any]:
     """A `stage_transition` event without what every event has: the document's keys, and the reason."""
-    keys = ("from_stage", "to_stage", "from_name", "to_name", "step", "performance", "reason")
-    return {key: event[key] for key in keys}
+    return {key: event[key] for key in TRANSITION_KEYS}
+
+
+def _having(event: Event, *keys: str) -> Event:
+    """The event, once it is sure to have what is read of it later. Raises KeyError."""
+    for key in keys:
+        event[key]
+    return event
 
 
 def _stage_data(status: RunStatus, index: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stagectl.errors import RunExistsError, RunNotFoundError, UsageError, nearest
-from stagectl.runs.events import EventLog
+from stagectl.runs.events import EventLog, EventReader
 from stagectl.runs.files import make_folder, storage_error, write_json, write_whole
 from stagectl.runs.locks import is_locked
 from stagectl.runs.paths import RunPaths, home, runs_folder
@@ -100,9 +100,19 @@ def find_run(name: str) -> RunPaths:
     raise RunNotFoundError(f"there is no run '{name}'; {close}")
 
 
+def find_removable(name: str) -> RunPaths:
+    """What `find_run` finds, or a folder of exactly that name, even if it never became a run."""
+    folders = runs_folder().iterdir() if runs_folder().is_dir() else ()
+    exact = next((folder for folder in folders if folder.name == name and folder.is_dir()), None)
+    return find_run(name) if exact is None else RunPaths(exact)
+
+
 def remove_run(paths: RunPaths) -> None:
-    """Remove a run's folder. Raises RunExistsError while it is live."""
-    if is_locked(paths.lock) or is_locked(paths.events):
+    """Remove a run's folder. Raises RunExistsError while a process holds it."""
+    if any(map(is_locked, (paths.lock, paths.events, paths.mirror_lock))):
+        if any(event["event"] == "run_ended" for event in EventReader(paths.events).read()):
+            message = f"the run {paths.run_id} has ended, but its W&B mirror is still sending"
+            raise RunExistsError(message, hint="try again in half a minute")
         hint = f"stop it first: stagectl stop {paths.run_id}"
         raise RunExistsError(f"the run {paths.run_id} is live and stays", hint=hint)
     if paths.folder.is_symlink():

@@ -17,6 +17,7 @@ from stagectl.runs import (
     Liveness,
     RunPaths,
     RunStatus,
+    StatusReader,
     create_run,
     judge,
     process_identity,
@@ -100,13 +101,10 @@ def test_an_event_of_a_later_version_only_moves_step_and_time() -> None:
     assert (status.step, status.last_time) == (40, 50.0)
 
 
-def test_metrics_checkpoints_refusals_and_requests_are_kept() -> None:
-    script = (
-        Script().started().add("metrics", 1, metrics={"loss": 2.0, "lr": 1.0}).add("metrics", 2, metrics={"loss": 1.0})
-    )
+def test_checkpoints_refusals_and_requests_are_kept() -> None:
+    script = Script().started()
     script.add("checkpoint", 2, path="checkpoints/a", stage="navigation").add("score_refused", 2, message="nan")
     status = script.add("request_answered", 2, request="stop").status
-    assert status.metrics == {"loss": 1.0, "lr": 1.0}
     assert [event["path"] for event in status.checkpoints] == ["checkpoints/a"]
     assert status.refused_scores == 1
     assert status.stop_requested
@@ -127,6 +125,35 @@ def test_steps_a_second_are_those_of_late() -> None:
     for step in (100, 200, 300, 1300):
         script.add("progress", step)
     assert script.status.rate == pytest.approx((1300 - 100) / 30)
+
+
+def test_there_is_no_speed_before_two_moments_of_training_are_known() -> None:
+    script = Script().add("attempt_started", 0).add("ready", 0)
+    script.add("stage_started", 0, stage=0, name="navigation").episodes(2048, [9, 0, 0], [0.5, None, None])
+    script.events[-1]["time"] = script.events[-2]["time"]  # ready is told when the first rollout is over
+    assert script.status.rate is None
+    assert script.episodes(4096, [18, 0, 0], [0.5, None, None]).status.rate == pytest.approx(2048 / 20)
+
+
+FOREIGN: list[dict[str, Any]] = [
+    {"event": "stage_started"},
+    {"event": "stage_started", "stage": 9},
+    {"event": "stage_transition", "from_stage": 0, "to_stage": 1},
+    {"event": "episodes", "episodes": [1], "performance": [0.5]},
+    {"event": "episodes", "episodes": [None, None, None], "performance": [0.5, 0.5, 0.5]},
+    {"event": "run_ended"},
+    {"event": "checkpoint", "step": "many", "path": "a", "stage": "navigation"},
+    {"event": "progress", "time": None},
+    {"event": "run_created", "stages": [{"surprise": 1}]},
+]
+
+
+@pytest.mark.parametrize("event", FOREIGN, ids=str)
+def test_an_event_that_is_none_of_ours_is_damage_with_its_place(event: dict[str, Any]) -> None:
+    script = Script().started().add("progress", 10)
+    script.events[-1].update(event)
+    with pytest.raises(DamagedRunError, match=f"the run r: event 5, {event['event']}, makes no sense"):
+        _ = script.status
 
 
 def test_a_clock_that_goes_back_makes_no_negative_rate_age_or_elapsed_time() -> None:
@@ -151,6 +178,7 @@ SUSPENDED = Liveness(job=True, trainer=True, suspended=True)
 MADE = Script().status
 STARTED = Script().add("attempt_started", 0).status
 READY = Script().started().status  # its last event is at 40 s
+ASKED = Script().started().add("request_answered", 9, request="stop").status
 COMPLETED = Script().started().add("run_ended", 9, outcome="completed", message="all stages done").status
 FAILED = Script().started().add("run_ended", 9, outcome="failed", message="exit code 1").status
 
@@ -169,6 +197,8 @@ VERDICTS = [
     (READY, ORPHAN, 41.0, "running", "training goes on by itself"),
     (READY, SUSPENDED, 41.0, "stalled", "suspended"),
     (READY, GONE, 41.0, "crashed", "its processes are gone and it has no recorded end"),
+    (ASKED, ORPHAN, 51.0, "running", "training goes on by itself"),
+    (ASKED, GONE, 51.0, "stopped", "its job process was gone"),
     (COMPLETED, GONE, 999.0, "completed", "all stages done"),
     (COMPLETED, ALIVE, 999.0, "completed", "all stages done"),
     (COMPLETED, SUSPENDED, 999.0, "completed", "all stages done"),
@@ -231,6 +261,20 @@ def test_a_status_is_folded_from_the_log(paths: RunPaths) -> None:
         log.append("ready", 5)
     status = read_status(paths)
     assert (status.run_id, status.step, status.attempt, status.ready) == ("r", 5, 1, True)
+
+
+def test_a_status_is_taken_on_from_where_it_was_left(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = StatusReader(paths)
+    folded: list[int] = []
+    apply = RunStatus.apply
+    monkeypatch.setattr(RunStatus, "apply", lambda self, event: (folded.append(event["seq"]), apply(self, event))[1])
+    assert not reader.read().ready
+    with EventLog(paths.events, attempt=1) as log:
+        log.append("ready", 5)
+        log.append("progress", 9)
+    assert [(event["event"], reader.status.step) for event in reader.events()] == [("ready", 5), ("progress", 9)]
+    assert reader.read() is reader.status
+    assert folded == [1, 2, 3]
 
 
 def test_a_torn_last_line_does_not_hinder_a_status(paths: RunPaths) -> None:

@@ -15,6 +15,7 @@ from stagectl.runs import (
     FileLock,
     RunPaths,
     create_run,
+    find_removable,
     find_run,
     list_runs,
     new_run_id,
@@ -111,6 +112,15 @@ def test_a_home_that_is_a_file_is_told_before_anything_starts(tmp_path: Path, mo
 def test_without_stagectl_home_runs_are_in_the_users_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STAGECTL_HOME")
     assert made("mine").folder == home / ".stagectl" / "runs" / "mine"
+
+
+@pytest.mark.parametrize("named", ["here", "./here", "~/here"])
+def test_a_home_is_absolute_however_it_is_named(
+    named: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STAGECTL_HOME", named)
+    assert made("mine").folder == (home if "~" in named else tmp_path) / "here" / "runs" / "mine"
 
 
 @pytest.mark.parametrize("recipe", ["doorkey", "a b/c:d", "é", "...", "", "x" * 100, "-rf", "latest"])
@@ -222,6 +232,36 @@ def test_a_live_run_is_not_removed(hold: Callable[[RunPaths], Callable[[], None]
     assert paths.events.exists()
     release()
     remove_run(paths)
+
+
+def test_an_ended_run_stays_while_its_mirror_sends_and_that_is_said() -> None:
+    paths = made("mine")
+    with EventLog(paths.events, attempt=1) as log:
+        log.append("run_ended", outcome="completed", message="")
+    with FileLock(paths.mirror_lock) as lock:
+        lock.acquire()
+        with pytest.raises(RunExistsError, match=r"its W&B mirror is still sending .*try again") as raised:
+            remove_run(paths)
+        assert "stop" not in str(raised.value)
+    remove_run(paths)
+
+
+def test_a_folder_that_never_became_a_run_is_removed_by_its_exact_name(home: Path) -> None:
+    made("half-way")
+    half = home / ".stagectl" / "runs" / "half"
+    half.mkdir()
+    assert find_run("half").run_id == "half-way"
+    remove_run(find_removable("half"))
+    assert not half.exists()
+    assert find_removable("half").run_id == "half-way"
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../other", "/"])
+def test_nothing_outside_the_runs_is_removable(name: str, home: Path) -> None:
+    (home / ".stagectl" / "other").mkdir(parents=True)
+    (home / ".stagectl" / "runs").mkdir()
+    with pytest.raises(RunNotFoundError):
+        find_removable(name)
 
 
 def test_a_run_that_was_replaced_by_a_link_is_not_removed_through_it(tmp_path: Path) -> None:
