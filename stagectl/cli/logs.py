@@ -20,14 +20,15 @@ def command(
     import sys
     import time
 
-    from stagectl.runs import ENDED, find_run, judge, read_liveness, read_status
+    from stagectl.runs import ENDED, StatusReader, find_run, judge, read_liveness
     from stagectl.runs.logfile import LogTail
     from stagectl.view import printable
 
     paths = find_run(run_id)
-    tail = LogTail(paths.log, lines)
+    tail, reader = LogTail(paths.log, lines), StatusReader(paths)
     while True:
-        ended = not follow or judge(read_status(paths), read_liveness(paths))[0] in ENDED
+        liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
+        ended = not follow or judge(reader.read(), liveness)[0] in ENDED
         for line in tail.read(whole=not ended):
             sys.stdout.write(printable(line) + "\n")
         sys.stdout.flush()

@@ -33,7 +33,8 @@ def command(
         from stagectl.cli.watching import watch_lines, watch_run
 
         raise typer.Exit(watch_lines(paths) if output == "jsonl" else watch_run(paths, progress, output))
-    status, liveness = read_status(paths), read_liveness(paths)
+    liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
+    status = read_status(paths)
     if output != "table":
         print_json(status_data(status, liveness), line=output == "jsonl")
         return

@@ -16,25 +16,18 @@ def command(
     ] = None,
 ) -> None:
     """Ask a run to save a checkpoint and end; kill it when the grace time is over, and say so."""
-    import time
-
-    from stagectl.errors import JobError
     from stagectl.launch import local
     from stagectl.runs import ENDED, find_run, judge, read_liveness, read_status
 
     paths = find_run(run_id)
-    state, detail = judge(read_status(paths), read_liveness(paths))
+    liveness = read_liveness(paths)
+    state, detail = judge(read_status(paths), liveness)
     if state in ENDED:
         say(f"{paths.run_id} is not running: {state}{f', {detail}' if detail else ''}")
         return
-    if not local.is_running(paths):
-        raise JobError(
-            f"{paths.run_id}: {detail or 'its job process is gone'}", hint=f"its log: stagectl logs {run_id}"
-        )
     local.request_stop(paths, grace)
     say(f"asked {paths.run_id} to save a checkpoint and end")
-    while (status := read_status(paths)).ended is None and local.is_running(paths):
-        time.sleep(0.2)
+    status = local.await_stop(paths, grace)
     state, detail = judge(status, read_liveness(paths))
     checkpoint = f" · checkpoint {paths.folder / status.checkpoints[-1]['path']}" if status.checkpoints else ""
     say(f"{state} at step {status.step:,}{f', {detail}' if detail else ''}{checkpoint}")

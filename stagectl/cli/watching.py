@@ -6,7 +6,7 @@ import sys
 import time
 
 from stagectl.cli.options import Output, Shown, WatchOutput, print_json, say
-from stagectl.runs import ENDED, RunPaths, judge, read_liveness, read_status, status_data
+from stagectl.runs import ENDED, RunPaths, StatusReader, judge, read_liveness, status_data
 from stagectl.runs.logfile import last_lines
 
 FAILURE_LINES = 20
@@ -18,11 +18,11 @@ def watch_run(paths: RunPaths, progress: Shown, output: Output | WatchOutput) ->
 
     shown = progress if output == "table" else "quiet"
     try:
-        watch(paths, shown)
+        status = watch(paths, shown)
     except KeyboardInterrupt:
         say(f"\nthe run goes on · back: stagectl status {paths.run_id} --watch · stop: stagectl stop {paths.run_id}")
         return 130
-    status, liveness = read_status(paths), read_liveness(paths)
+    liveness = read_liveness(paths)
     state = judge(status, liveness)[0]
     if output != "table":
         print_json(status_data(status, liveness))
@@ -49,9 +49,10 @@ def exit_code(state: str) -> int:
 
 def watch_lines(paths: RunPaths, interval: float = 2.0) -> int:
     """Print the run's status as a JSON line whenever it has changed, until it ends."""
-    last = -1
+    reader, last = StatusReader(paths), -1
     while True:
-        status, liveness = read_status(paths), read_liveness(paths)
+        liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
+        status = reader.read()
         state = judge(status, liveness)[0]
         if status.seq != last or state in ENDED:
             last = status.seq

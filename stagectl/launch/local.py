@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -11,11 +12,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stagectl.errors import Fault, JobError
-from stagectl.job.training import PYTHON
-from stagectl.recipe import Recipe, write_resolved
-from stagectl.runs import RunPaths, create_run, is_locked, new_run_id, read_status, write_json
+from stagectl.job.training import PYTHON, signal_group
+from stagectl.recipe import Recipe, read_resolved, write_resolved
+from stagectl.runs import (
+    ENDED,
+    Ending,
+    EventLog,
+    RunPaths,
+    RunStatus,
+    StatusReader,
+    create_run,
+    is_same_process,
+    judge,
+    new_run_id,
+    outcome_of,
+    read_json,
+    read_liveness,
+    write_json,
+)
 
 START_SECONDS = 60.0
+STOP_POLL_SECONDS = 0.2
 
 
 def check(recipe: Recipe) -> None:
@@ -60,19 +77,48 @@ def start(recipe: Recipe) -> RunPaths:
         )
     finally:
         os.close(log)
-    _await(lambda: read_status(paths).started is not None or job.poll() is not None, START_SECONDS)
-    if job.poll() is not None and read_status(paths).ended is None:
+    reader = StatusReader(paths)
+    _await(lambda: reader.read().started is not None or job.poll() is not None, START_SECONDS)
+    if job.poll() is not None and reader.read().ended is None:
         raise JobError(f"the job of run {paths.run_id} did not start", hint=f"its output is in {paths.log}")
     return paths
 
 
 def request_stop(paths: RunPaths, grace: float | None = None) -> None:
-    """Ask the run to checkpoint and end; after `grace` seconds (else the recipe's) its job kills it."""
+    """Ask the run to save a checkpoint and end; after `grace` seconds (else the recipe's) its job kills it."""
     write_json(paths.stop_request, {"by": "stop", **({} if grace is None else {"grace": grace})})
 
 
-def is_running(paths: RunPaths) -> bool:
-    return is_locked(paths.lock)
+def await_stop(paths: RunPaths, grace: float | None = None) -> RunStatus:
+    """Stay until a run that was asked to stop has ended; its status then. Where its job is gone, do the job's part.
+
+    Raises:
+        JobError: The job is gone, the grace time is over, and which process trains is not known.
+    """
+    if grace is None:
+        grace = read_resolved(paths.recipe, folder=paths.folder).launch.stop_grace
+    reader, deadline, killed = StatusReader(paths), time.monotonic() + grace, False
+    while True:
+        liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
+        if judge(reader.read(), liveness)[0] in ENDED:
+            break
+        if liveness.trainer and not liveness.job and not killed and time.monotonic() >= deadline:
+            _kill_trainer(paths)
+            killed = True
+        time.sleep(STOP_POLL_SECONDS)
+    if killed and reader.status.ended is None:
+        outcome, message = outcome_of(Ending(None, killed_after=grace), reader.status)
+        with EventLog(paths.events, attempt=reader.status.attempt) as log:
+            log.append("run_ended", reader.status.step, outcome=outcome, message=f"{message}; its job process was gone")
+    return reader.read()
+
+
+def _kill_trainer(paths: RunPaths) -> None:
+    trainer = read_json(paths.identity).get("trainer")
+    if trainer is None or not is_same_process(trainer):
+        message = f"{paths.run_id}: its job process is gone, and the process that trains is not the one that it started"
+        raise JobError(message, hint=f"end whatever holds {paths.events}")
+    signal_group(trainer["pid"], signal.SIGKILL)
 
 
 def _await(condition: Callable[[], bool], seconds: float) -> None:

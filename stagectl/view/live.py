@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Protocol
@@ -11,7 +11,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.live import Live
 
-from stagectl.runs import ENDED, Event, EventReader, Liveness, RunPaths, RunStatus, judge, read_liveness
+from stagectl.runs import ENDED, Event, Liveness, RunPaths, RunStatus, StatusReader, judge, read_liveness
 from stagectl.view.console import Progress, ProgressKind, drawing, progress_kind, stdout, write_line
 from stagectl.view.panel import run_panel
 from stagectl.view.plain import PROGRESS_EVENTS, PlainLines
@@ -48,12 +48,13 @@ def watch(
     """
     kind = progress_kind(progress)
     console = console or (drawing() if kind == "rich" else stdout())
-    status, reader = RunStatus(paths.run_id), EventReader(paths.events)
+    reader = StatusReader(paths)
+    status = reader.status
     asked = clock()
     alive = liveness(paths)
     with _shown(kind, console, clock) as display:
         while True:
-            display.events(_folded(reader, status), status)
+            display.events(reader.events(), status)
             display.frame(status, alive)
             if judge(status, alive, clock())[0] in ENDED:
                 display.last(status, alive)
@@ -161,9 +162,3 @@ def _shown(kind: ProgressKind, console: Console, clock: Callable[[], float]) -> 
     if kind == "rich":
         return _Picture(console, clock)
     return nullcontext(_Plain(console) if kind == "plain" else _Quiet())
-
-
-def _folded(reader: EventReader, status: RunStatus) -> Iterator[Event]:
-    for event in reader.read():
-        status.apply(event)
-        yield event

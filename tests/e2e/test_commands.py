@@ -11,6 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from stagectl.runs import is_same_process
 from tests.e2e.conftest import COMMAND, RECIPES, Stagectl, eventually
 
 ENDLESS = RECIPES / "endless.yaml"
@@ -18,6 +19,12 @@ ENDLESS = RECIPES / "endless.yaml"
 
 def trainer_pid(stagectl: Stagectl, run_id: str) -> int:
     return int(json.loads((stagectl.folder(run_id) / "run.json").read_text())["trainer"]["pid"])
+
+
+def kill_job(stagectl: Stagectl, run_id: str) -> None:
+    job = json.loads((stagectl.folder(run_id) / "run.json").read_text())["job"]["pid"]
+    os.kill(job, signal.SIGKILL)
+    eventually(lambda: stagectl.json("status", run_id)["detail"])
 
 
 def wait_for_step(stagectl: Stagectl, run_id: str, step: int) -> None:
@@ -52,6 +59,54 @@ def test_a_trainer_that_does_not_listen_is_killed_after_the_grace_time_and_that_
         os.kill(pid, 0)
 
 
+def test_a_second_stop_that_leaves_less_time_is_heard(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS, "trainer.command=[python, endless.py, deaf]")
+    wait_for_step(stagectl, run_id, 20)
+    patient = subprocess.Popen(
+        [str(COMMAND), "stop", run_id, "--grace", "600"], env=stagectl.env, stderr=subprocess.PIPE, text=True
+    )
+    eventually((stagectl.folder(run_id) / "requests" / "stop.json").exists)
+    assert "killed: it did not stop within 0 s" in stagectl("stop", run_id, "--grace", "0").stderr
+    assert "killed: it did not stop within 0 s" in patient.communicate(timeout=60)[1]
+
+
+def test_a_run_whose_job_was_killed_is_stopped_all_the_same(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS)
+    wait_for_step(stagectl, run_id, 20)
+    kill_job(stagectl, run_id)
+    done = stagectl("stop", run_id)
+    assert done.returncode == 0
+    assert "stopped at step" in done.stderr
+    assert "checkpoints/step-" in done.stderr
+    assert stagectl.json("status", run_id)["state"] == "stopped"
+    assert stagectl("rm", run_id).returncode == 0
+
+
+def test_a_deaf_trainer_whose_job_was_killed_is_killed_after_the_grace_time(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS, "trainer.command=[python, endless.py, deaf]")
+    wait_for_step(stagectl, run_id, 20)
+    kill_job(stagectl, run_id)
+    done = stagectl("stop", run_id, "--grace", "0")
+    assert "killed: it did not stop within 0 s of being asked; its job process was gone" in done.stderr
+    assert stagectl.json("status", run_id)["state"] == "stopped"
+    trainer = json.loads((stagectl.folder(run_id) / "run.json").read_text())["trainer"]
+    assert not is_same_process(trainer)
+
+
+def test_a_trainer_that_ends_at_once_is_told_by_how_it_ended(stagectl: Stagectl) -> None:
+    for run_id, command, state in (("fine", "exit 0", "completed"), ("bad", "exit 1", "failed")):
+        stagectl("run", ENDLESS, "--detach", f"run={run_id}", f"trainer.command=[sh, -c, {command}]")
+        eventually(lambda run_id=run_id: stagectl.json("status", run_id)["state"] != "starting")
+        assert stagectl.json("status", run_id)["state"] == state
+
+
+def test_a_home_that_is_named_relatively_holds_runs_all_the_same(stagectl: Stagectl, tmp_path: Path) -> None:
+    stagectl.env["STAGECTL_HOME"] = "here"
+    assert stagectl("run", ENDLESS, "run=short", "trainer.command=[sh, -c, exit 0]", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "here" / "runs" / "short" / "events.jsonl").exists()
+    stagectl.env["STAGECTL_HOME"] = str(stagectl.home)
+
+
 def test_a_killed_trainer_is_told_as_failed_and_its_log_is_kept(stagectl: Stagectl) -> None:
     run_id = stagectl.start(ENDLESS)
     wait_for_step(stagectl, run_id, 20)
@@ -67,9 +122,8 @@ def test_a_killed_job_leaves_a_run_that_goes_on_and_says_so_and_a_killed_trainer
 ) -> None:
     run_id = stagectl.start(ENDLESS)
     wait_for_step(stagectl, run_id, 20)
-    job = json.loads((stagectl.folder(run_id) / "run.json").read_text())["job"]["pid"]
-    os.kill(job, signal.SIGKILL)
-    status = eventually(lambda: (s := stagectl.json("status", run_id))["detail"] and s)
+    kill_job(stagectl, run_id)
+    status = stagectl.json("status", run_id)
     assert (status["state"], status["detail"]) == ("running", "the job process is gone, training goes on by itself")
     os.killpg(trainer_pid(stagectl, run_id), signal.SIGKILL)
     eventually(lambda: stagectl.json("status", run_id)["state"] == "crashed")
