@@ -15,9 +15,9 @@ def command(
     ],
 ) -> None:
     """Remove runs with their logs and checkpoints; a live run is refused."""
-    from stagectl.runs import find_run, remove_run
+    from stagectl.runs import find_removable, remove_run
 
-    found = [find_run(run_id) for run_id in run_ids]
+    found = [find_removable(run_id) for run_id in run_ids]
     for paths in found:
         remove_run(paths)
         say(f"removed {paths.run_id}")
