@@ -28,9 +28,11 @@ class SessionCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self._session.update_step_count(self.num_timesteps)
+        if self._session.should_stop:
+            return  # the last update is still to come; the end of training saves it
         moved = self._session.curriculum.current_stage != self._stage
         due = self.num_timesteps - self._checkpointed >= self._checkpoint_every
-        if moved or due or self._session.should_stop:
+        if moved or due:
             self._stage = self._session.curriculum.current_stage
             self._checkpointed = self.num_timesteps
             self._save()
