@@ -205,6 +205,14 @@ def test_a_live_run_is_not_removed_and_an_ended_one_is(stagectl: Stagectl) -> No
     assert not stagectl.folder(run_id).exists()
 
 
+def test_a_folder_whose_id_is_taken_and_which_is_no_run_is_removed_as_run_hints(stagectl: Stagectl) -> None:
+    stagectl.folder("half").mkdir(parents=True)
+    taken = stagectl("run", ENDLESS, "run=half")
+    assert (taken.returncode, "stagectl rm half" in taken.stderr) == (6, True)
+    assert stagectl("rm", "half").returncode == 0
+    assert not stagectl.folder("half").exists()
+
+
 def test_the_beginning_of_an_id_is_enough_and_an_unknown_one_names_the_nearest(stagectl: Stagectl) -> None:
     stagectl.start(ENDLESS, "run=navigation")
     assert stagectl.json("status", "nav")["run"] == "navigation"
