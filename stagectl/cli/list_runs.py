@@ -41,7 +41,8 @@ def _read(paths: RunPaths) -> tuple[RunStatus, Liveness | None]:
     from stagectl.runs import RunStatus, read_liveness, read_status
 
     try:
-        return read_status(paths), read_liveness(paths)
+        liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
+        return read_status(paths), liveness
     except DamagedRunError:
         return RunStatus(paths.run_id), None
 

@@ -82,7 +82,7 @@ def find_run(name: str) -> RunPaths:
     """
     runs = list_runs()
     if not runs:
-        hint = "start one: stagectl run recipes/doorkey.yaml"
+        hint = "start one: stagectl run RECIPE"
         raise RunNotFoundError(f"there is no run '{name}', nor any other in {runs_folder()}", hint=hint)
     if name == "latest":
         return runs[0]
