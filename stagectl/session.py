@@ -17,9 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from stagectl.curriculum import CurriculumEnd, StagedProgressiveCurriculum, StageTransition
+from stagectl.curriculum import CurriculumEnd, Finished, StagedProgressiveCurriculum, StageTransition
 from stagectl.curriculum.metrics import document_metrics
-from stagectl.errors import RunNotFoundError, ScoreError, UsageError
+from stagectl.errors import CurriculumError, RunNotFoundError, ScoreError, UsageError
+from stagectl.ranks import Alone, Follower, News, Ranks, find_ranks
 from stagectl.recipe import Recipe, build_curriculum, load_recipe, read_resolved, write_resolved
 from stagectl.runs import (
     ATTEMPT_VARIABLE,
@@ -36,6 +37,7 @@ from stagectl.runs import (
     outcome_of,
     read_json,
     read_status,
+    term_data,
     write_json,
 )
 
@@ -44,8 +46,10 @@ logger = logging.getLogger(__name__)
 PROGRESS_SECONDS = 1.0
 
 
-def attach(recipe: str | os.PathLike[str] | None = None) -> Session:
+def attach(recipe: str | os.PathLike[str] | None = None) -> Session | Follower:
     """Join the run that started this process; outside a run, begin one with the recipe.
+
+    Under torchrun every rank attaches, and makes the same calls: rank 0 writes and decides, the others follow.
 
     Raises:
         UsageError: There is no run, and no recipe was given.
@@ -53,12 +57,15 @@ def attach(recipe: str | os.PathLike[str] | None = None) -> Session:
         RunExistsError: Another process already trains for the run.
     """
     folder = os.environ.get(RUN_VARIABLE)
+    rank, ranks = find_ranks()
     if folder:
-        return _join(RunPaths(Path(folder)))
+        paths = RunPaths(Path(folder))
+        return _join(paths, ranks) if rank == 0 else Follower(_recipe_of(paths), ranks)
     if recipe is None:
         hint = "start the script with `stagectl run RECIPE`, or give the recipe: attach('recipe.yaml')"
         raise UsageError("attach() found no run", hint=hint)
-    return _begin(load_recipe(Path(recipe)))
+    loaded = load_recipe(Path(recipe))
+    return _begin(loaded, ranks) if rank == 0 else Follower(loaded, ranks)
 
 
 class Session:
@@ -75,6 +82,7 @@ class Session:
         *,
         lock: FileLock | None = None,
         curriculum: StagedProgressiveCurriculum | None = None,
+        ranks: Ranks | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.paths = paths
@@ -83,6 +91,7 @@ class Session:
         self.curriculum.decide_between_steps(refused=self._refuse_score)
         self._log = log
         self._lock = lock
+        self._ranks = ranks or Alone()
         self._clock = clock
         self._budget = math.inf if recipe.trainer.total_timesteps is None else recipe.trainer.total_timesteps
         self._ready = False
@@ -112,14 +121,19 @@ class Session:
             self._applied = curriculum.applied_stage
             stage = curriculum.stages[self._applied]
             self._log.append("stage_started", curriculum.total_steps, stage=self._applied, name=stage.name)
+        self._take_advance_request()
+        for others in self._ranks.gather(list(curriculum.finished))[1:]:
+            curriculum.take_in(others)
         finished = list(curriculum.finished)
         decision = curriculum.update_step_count(step)
-        self._record_episodes(curriculum.total_steps, [] if curriculum.finished else finished)
+        taken_in = [] if curriculum.finished else finished
+        self._record_boundary(curriculum.total_steps, taken_in, decided=decision is not None)
         if isinstance(decision, StageTransition):
             self._log.append("stage_transition", **decision.to_dict())
         elif isinstance(decision, CurriculumEnd):
             self._log.append("curriculum_ended", **decision.to_dict())
-        self._answer_requests()
+        self._answer_stop_request()
+        self._ranks.broadcast(News(curriculum.total_steps, decision, self.should_stop))
 
     @property
     def should_stop(self) -> bool:
@@ -130,13 +144,13 @@ class Session:
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record metrics. Numbers that are not finite are counted and said, and left out."""
         good, bad = finite(metrics)
+        self.curriculum.record_metrics(good)
         self._log.append("metrics", step, metrics=good, **({"not_finite": bad} if bad else {}))
 
     def metrics(self) -> dict[str, Any]:
         """The curriculum's keys, for a trainer that writes to W&B itself: `wandb.log(session.metrics())`."""
         curriculum = self.curriculum
-        names = [stage.name for stage in curriculum.stages]
-        return document_metrics(names, curriculum.current_stage, curriculum.stage_probs(), curriculum.performance())
+        return document_metrics(curriculum.stages, curriculum.current_stage, curriculum.performance())
 
     @contextmanager
     def checkpoint(self) -> Iterator[Path]:
@@ -174,31 +188,45 @@ class Session:
 
     # ── what happens in update_step_count ───────────────────────────────────────────────────────────────────
 
-    def _record_episodes(self, step: int, finished: list[tuple[int, float]]) -> None:
-        now = self._clock()
+    def _record_boundary(self, step: int, finished: list[Finished], *, decided: bool) -> None:
+        now, curriculum = self._clock(), self.curriculum
         due = abs(now - self._progress_time) >= PROGRESS_SECONDS or self._told_step < self._budget <= step
-        if not finished and not due:
+        if not (finished or decided or due or curriculum.remembers_steps):
             return
         self._progress_time = now
         self._told_step = step
+        waiting = [term_data(term) for term in curriculum.waiting_for()]
         if not finished:
-            self._log.append("progress", step)
+            self._log.append("progress", step, waiting_for=waiting)
             return
         self._log.append(
             "episodes",
             step,
-            scores=finished,
-            episodes=self.curriculum.episodes(),
-            performance=self.curriculum.performance(),
+            scores=[[e.stage, e.score] if e.visit is None else [e.stage, e.score, e.visit] for e in finished],
+            episodes=curriculum.episodes(),
+            performance=curriculum.performance(),
+            waiting_for=waiting,
         )
 
     def _refuse_score(self, error: ScoreError) -> None:
         self._log.append("score_refused", self.curriculum.total_steps, message=error.message)
 
-    def _answer_requests(self) -> None:
+    def _answer_stop_request(self) -> None:
         if not self._stop_answered and self.paths.stop_request.exists():
             self._stop_answered = True
             self._log.append("request_answered", self.curriculum.total_steps, request="stop")
+
+    def _take_advance_request(self) -> None:
+        """Have the curriculum go where it was asked to, at the decision that comes."""
+        step = self.curriculum.total_steps
+        if self.paths.advance_request.exists():
+            wanted = read_json(self.paths.advance_request).get("to")
+            self.paths.advance_request.unlink()
+            try:
+                to = self.curriculum.request_stage(wanted)
+                self._log.append("request_answered", step, request="advance", to=to)
+            except CurriculumError as error:
+                self._log.append("request_answered", step, request="advance", to=None, refused=error.message)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -233,16 +261,20 @@ def _ending(error: BaseException | None) -> Ending:
     return Ending(1, failure=f"{type(error).__name__}: {error}")
 
 
-def _join(paths: RunPaths) -> Session:
+def _recipe_of(paths: RunPaths) -> Recipe:
     identity = read_json(paths.identity)
     if not identity:
         raise RunNotFoundError(f"{RUN_VARIABLE} names {paths.folder}, and there is no run")
-    recipe = read_resolved(paths.recipe, folder=Path(identity["folder"]))
+    return read_resolved(paths.recipe, folder=Path(identity["folder"]))
+
+
+def _join(paths: RunPaths, ranks: Ranks) -> Session:
+    recipe = _recipe_of(paths)
     log = EventLog(paths.events, attempt=int(os.environ.get(ATTEMPT_VARIABLE, "1")))
-    return Session(paths, recipe, log)
+    return Session(paths, recipe, log, ranks=ranks)
 
 
-def _begin(recipe: Recipe) -> Session:
+def _begin(recipe: Recipe, ranks: Ranks) -> Session:
     curriculum = build_curriculum(recipe)  # before anything is made: it may be what is wrong
     paths = create_run(recipe.run or new_run_id(recipe.name), write_resolved(recipe), recipe.folder, recipe.facts())
     if recipe.wandb.enabled:
@@ -251,4 +283,4 @@ def _begin(recipe: Recipe) -> Session:
     lock.acquire()
     log = EventLog(paths.events, attempt=1)
     log.append("attempt_started")
-    return Session(paths, recipe, log, lock=lock, curriculum=curriculum)
+    return Session(paths, recipe, log, lock=lock, curriculum=curriculum, ranks=ranks)

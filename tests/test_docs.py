@@ -10,11 +10,13 @@ import pytest
 
 import stagectl
 from stagectl.cli import app
+from stagectl.curriculum.config import GROUP_FIELDS, STAGE_FIELDS
+from stagectl.curriculum.language import AGGREGATES, CONDITIONS, COUNTERS
 from stagectl.launch.plan import plan_data
 from stagectl.recipe import build_curriculum, load_recipe
 from stagectl.runs import find_run, read_liveness, read_status, status_data
 from stagectl.simulate import replay
-from stagectl.traces import Trace
+from stagectl.traces import trace_of
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -56,7 +58,7 @@ def test_the_custom_class_of_the_recipe_page_decides(tmp_path: Path) -> None:
     (tmp_path / "documented_module.py").write_text(blocks(ROOT / "docs" / "recipe.md", "python")[0])
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("_target_: documented_module.CustomStagedCurriculum\nstages: [a, b]\ntime_threshold_steps: 500\n")
-    timeline = replay(build_curriculum(load_recipe(recipe)), Trace("t", list(range(0, 1000, 50)), [1.0] * 20))
+    timeline = replay(build_curriculum(load_recipe(recipe)), trace_of("t", list(range(0, 1000, 50)), [1.0] * 20))
     assert [transition.step for transition in timeline.transitions] == [500]
 
 
@@ -77,7 +79,7 @@ def test_the_keys_of_the_json_page_are_those_that_are_printed(tmp_path: Path) ->
             session.update_step_count(step)
     paths = find_run("latest")
     status = status_data(read_status(paths), read_liveness(paths))
-    timeline = replay(build_curriculum(load_recipe(recipe)), Trace("t", [1], [1.0])).to_data()
+    timeline = replay(build_curriculum(load_recipe(recipe)), trace_of("t", [1], [1.0])).to_data()
     plan = plan_data(load_recipe(recipe))
     page = (ROOT / "docs" / "json.md").read_text()
     _, status_page, rest = re.split(r"^## (?:status|simulate)$", page, flags=re.MULTILINE)
@@ -107,3 +109,22 @@ def test_the_exit_codes_of_the_page_and_of_the_help_are_the_same() -> None:
 @pytest.mark.parametrize("recipe", sorted(ROOT.glob("recipes/**/*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_recipe_loads(recipe: Path) -> None:
     assert load_recipe(recipe).stages
+
+
+CURRICULUM_PAGE = ROOT / "docs" / "curriculum.md"
+
+
+def test_the_recipe_of_the_curriculum_page_loads(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(blocks(CURRICULUM_PAGE, "yaml")[0])
+    assert [stage.name for stage in load_recipe(recipe).stages] == ["easy", "hard", "open"]
+
+
+def test_the_tables_of_the_curriculum_page_have_every_setting_and_every_term() -> None:
+    settings, language = CURRICULUM_PAGE.read_text().split("## The language of criteria")
+    assert first_column(settings) == {*STAGE_FIELDS, *GROUP_FIELDS}
+    assert first_column(language) == {*COUNTERS, *AGGREGATES, *CONDITIONS, "performance"}
+
+
+def first_column(page: str) -> set[str]:
+    return {word for cell in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for word in words(cell)}

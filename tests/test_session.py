@@ -215,6 +215,7 @@ def test_the_transition_is_logged_in_the_documents_words(write: Write, caplog: p
 def test_the_documents_metrics_are_there_to_be_logged_along(write: Write) -> None:
     with attach(write()) as session:
         play(session, 0.5)
+        session.update_step_count(10)
         assert session.metrics() == {
             "curriculum/current_stage": 0,
             "curriculum/stage_name": "a",

@@ -38,7 +38,7 @@ class StagedEnv(gym.Env[Any, Any]):
         self._return = 0.0
         self._length = 0
         self._seeds: dict[str, int] = {}  # of the stages whose environments were not reset with one yet
-        first = self._env_of(curriculum.stage)
+        first = self._env_of(curriculum.stage.members[0])
         self._env = first
         self.observation_space = first.observation_space
         self.action_space = first.action_space
@@ -46,7 +46,7 @@ class StagedEnv(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
-            self._seeds = {stage.name: seed for stage in self._curriculum.stages}
+            self._seeds = {stage.name: seed for stage in self._curriculum.played}
         self._task = self._curriculum.get_task()
         stage = self._task.stage
         self._env = self._env_of(stage)

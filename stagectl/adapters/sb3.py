@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import gymnasium as gym
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
+from stagectl.adapters.evaluation import Evaluator
+from stagectl.adapters.gymnasium import make_stage
+from stagectl.adapters.sb3_settings import StageSettings
+from stagectl.curriculum import Stage
 from stagectl.session import Session
 
 
 class SessionCallback(BaseCallback):
     """Tells the session the steps between rollouts, stops when it says so, and saves checkpoints.
 
-    A checkpoint is saved at every transition, every `checkpoint_every` steps, and at the end.
+    A checkpoint is saved at every transition, every `checkpoint_every` steps, and at the end. Before a rollout the
+    model gets the settings of the stage that is on (`trainer:`, `on_enter:`), and its `evaluate:` is played when
+    it is due, and at the end of training.
+
+    Args:
+        session: From `stagectl.attach()`.
+        checkpoint_every: Environment steps between checkpoints.
+        make: The environment of a stage, for evaluation; the model's own kind.
     """
 
-    def __init__(self, session: Session, checkpoint_every: int = 100_000) -> None:
+    def __init__(
+        self,
+        session: Session,
+        checkpoint_every: int = 100_000,
+        make: Callable[[Stage], gym.Env[Any, Any]] = make_stage,
+    ) -> None:
         super().__init__()
         self._session = session
+        self._make = make
+        self._settings: StageSettings | None = None
+        self._evaluator: Evaluator | None = None
         self._checkpoint_every = checkpoint_every
         self._checkpointed = 0
         self._stage = session.curriculum.current_stage
+
+    def _on_training_start(self) -> None:
+        curriculum = self._session.curriculum
+        if self._settings is None or self._settings.model is not self.model:  # `learn` may be called again
+            self._settings = StageSettings(self.model, curriculum)
+            self._evaluator = Evaluator(curriculum, self._make, self.model.seed or 0)
+
+    def _on_rollout_start(self) -> None:
+        if self._session.should_stop or self._settings is None or self._evaluator is None:
+            return
+        if self._evaluator.due():
+            self._evaluate(self._evaluator)
+        self._settings.apply()
 
     def _on_step(self) -> bool:
         return not self._session.should_stop
@@ -38,11 +72,34 @@ class SessionCallback(BaseCallback):
             self._save()
 
     def _on_training_end(self) -> None:
+        self._evaluate_at_the_end()
         self._save()
 
     def _save(self) -> None:
+        normalized = self.model.get_vec_normalize_env()
         with self._session.checkpoint() as folder:
             self.model.save(folder / "model.zip")
+            if normalized is not None:
+                normalized.save(str(folder / "vecnormalize.pkl"))
+
+    def _evaluate(self, evaluator: Evaluator) -> None:
+        normalized = self.model.get_vec_normalize_env()
+
+        def predict(observations: Any) -> Any:
+            if normalized is not None:
+                observations = normalized.normalize_obs(observations)
+            return self.model.predict(observations, deterministic=True)[0]
+
+        self._session.log(evaluator.play(predict), self._session.curriculum.total_steps)
+
+    def _evaluate_at_the_end(self) -> None:
+        """Where training ran to its end: who asks it to stop does not wait for an evaluation."""
+        assert self._evaluator is not None, "training has started"
+        curriculum = self._session.curriculum
+        spent = self.num_timesteps >= self.model._total_timesteps
+        if (spent or curriculum.end is not None) and curriculum.stage.evaluate is not None:
+            self._evaluate(self._evaluator)
+        self._evaluator.close()
 
 
 class SessionWriter(KVWriter):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from stagectl.curriculum import Stage, members_of
 from stagectl.curriculum.metrics import document_metrics
 
 Mode = Literal["online", "offline", "disabled"]
@@ -19,17 +20,17 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the events so far say of the stages: their names, the current one, each one's performance."""
+    """What the events so far say: the stages, the current one, the performance of each that is played."""
 
-    names: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
     current: int = 0
     performance: tuple[float | None, ...] = ()
 
     def after(self, event: Mapping[str, Any]) -> Standing:
         match event["event"]:
             case "run_created":
-                names = tuple(stage["name"] for stage in event["stages"])
-                return Standing(names, 0, (None,) * len(names))
+                stages = tuple(Stage.from_dict(stage) for stage in event["stages"])
+                return Standing(stages, event.get("start", 0), (None,) * len(list(members_of(stages))))
             case "episodes":
                 return replace(self, performance=tuple(event["performance"]))
             case "stage_transition":
@@ -53,8 +54,7 @@ def point(standing: Standing, event: Mapping[str, Any]) -> dict[str, Any]:
     """
     if event["event"] == "metrics":
         return {**event["metrics"], "global_step": event["step"]}
-    probs = [float(index == standing.current) for index in range(len(standing.names))]
-    logged = document_metrics(standing.names, standing.current, probs, standing.performance)
+    logged = document_metrics(standing.stages, standing.current, standing.performance)
     if event["event"] == "stage_transition":
         logged["curriculum/stage_transition"] = {key: event[key] for key in TRANSITION_KEYS}
     return {**logged, "global_step": event["step"]}

@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from stagectl import __version__
-from stagectl.cli import export, list_runs, logs, remove, run, simulate, status, stop, validate
+from stagectl.cli import advance, export, list_runs, logs, remove, run, simulate, status, stop, validate
 from stagectl.errors import StagectlError, StorageError, UsageError
 
 HELP = """Staged reinforcement learning as one run: launch it, watch its stages, replay its transitions.
@@ -31,6 +31,7 @@ app.command("simulate")(simulate.command)
 app.command("list")(list_runs.command)
 app.command("logs")(logs.command)
 app.command("stop")(stop.command)
+app.command("advance")(advance.command)
 app.command("rm")(remove.command)
 app.command("export")(export.command)
 app.command("validate")(validate.command)

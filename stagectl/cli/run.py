@@ -19,6 +19,8 @@ def command(
     overrides: OverridesArgument = None,
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Do not watch; print the run's id alone.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and start nothing.")] = False,
+    start: Annotated[str | None, typer.Option("--from", help="Begin in this stage.", metavar="STAGE")] = None,
+    only: Annotated[str | None, typer.Option("--only", help="Train this stage alone.", metavar="STAGE")] = None,
     output: OutputOption = "table",
     progress: ProgressOption = "auto",
 ) -> None:
@@ -26,10 +28,14 @@ def command(
 
     Ctrl-C leaves the view; the run goes on. A value laid over the recipe's: stagectl run R trainer.seed=3.
     """
+    from stagectl.errors import UsageError
     from stagectl.launch import local
-    from stagectl.recipe import load_recipe
+    from stagectl.recipe import load_recipe, only_stage
 
-    loaded = load_recipe(recipe, overrides or [])
+    if start and only:
+        raise UsageError("--from and --only each choose the stages; give one of them")
+    loaded = load_recipe(recipe, [*(overrides or []), *([f"curriculum.start={start}"] if start else [])])
+    loaded = only_stage(loaded, only) if only else loaded
     if dry_run:
         _show_plan(loaded, output)
         return

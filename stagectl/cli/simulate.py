@@ -35,12 +35,12 @@ def command(
     if recipe is not None and stages is not None:
         raise UsageError("--stages is for a trace without a recipe; the recipe has its own")
     loaded = load_recipe(recipe, overrides or []) if recipe else None
-    recorded = read_csv(trace, Columns(step_column, score_column, stage_column))
     with contextlib.redirect_stdout(sys.stderr):  # what a user's class prints is no result
-        if loaded is None:
-            timeline = replay(default_curriculum(recorded, stages), recorded)
-        else:
-            timeline = replay(build_curriculum(loaded), recorded, loaded.trainer.total_timesteps)
+        curriculum = build_curriculum(loaded) if loaded else None
+        metrics = curriculum.metric_names if curriculum else frozenset()
+        recorded = read_csv(trace, Columns(step_column, score_column, stage_column, metrics))
+        budget = loaded.trainer.total_timesteps if loaded else None
+        timeline = replay(curriculum or default_curriculum(recorded, stages), recorded, budget)
     if output == "json":
         print_json({"trace": str(trace), "recipe": str(recipe) if recipe else None, **timeline.to_data()})
         return

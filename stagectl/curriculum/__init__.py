@@ -1,14 +1,18 @@
 """The pure core: stages, criteria, smoothing, and the curriculum that decides. Standard library only."""
 
-from stagectl.curriculum.criteria import Progress as Progress
-from stagectl.curriculum.criteria import Term as Term
-from stagectl.curriculum.criteria import terms as terms
-from stagectl.curriculum.staged import CurriculumEnd as CurriculumEnd
-from stagectl.curriculum.staged import Decision as Decision
+from stagectl.curriculum.config import merge as merge
+from stagectl.curriculum.config import read_stages as read_stages
+from stagectl.curriculum.decisions import CurriculumEnd as CurriculumEnd
+from stagectl.curriculum.decisions import Decision as Decision
+from stagectl.curriculum.decisions import Finished as Finished
+from stagectl.curriculum.decisions import StageTransition as StageTransition
+from stagectl.curriculum.decisions import Task as Task
+from stagectl.curriculum.evidence import Term as Term
+from stagectl.curriculum.evidence import terms_at_entry as terms_at_entry
+from stagectl.curriculum.sampling import probabilities as probabilities
+from stagectl.curriculum.staged import Progress as Progress
 from stagectl.curriculum.staged import StagedProgressiveCurriculum as StagedProgressiveCurriculum
-from stagectl.curriculum.staged import StageTransition as StageTransition
-from stagectl.curriculum.staged import Task as Task
 from stagectl.curriculum.stages import Score as Score
 from stagectl.curriculum.stages import Stage as Stage
-from stagectl.curriculum.stages import merge as merge
-from stagectl.curriculum.stages import read_stages as read_stages
+from stagectl.curriculum.stages import members_of as members_of
+from stagectl.curriculum.ways import metrics_named as metrics_named

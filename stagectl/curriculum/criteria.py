@@ -1,62 +1,72 @@
-"""What must hold to leave a stage, term by term, and why it does not hold yet."""
+"""The criteria of a stage, as conditions: what must hold to leave it, and what sends it back."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from stagectl.curriculum.language import (
+    And,
+    Compare,
+    Condition,
+    Counter,
+    Number,
+    Or,
+    Series,
+    Sustained,
+    Threshold,
+    Value,
+    parse_condition,
+)
+from stagectl.curriculum.stages import BelowBest, Ramp, Stage
 
-from stagectl.curriculum.stages import Stage
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where training stands in a stage: steps and episodes in it, its performance (NaN before any episode)."""
-
-    steps: int
-    episodes: int
-    performance: float
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One comparison `value >= target` of a criterion; a value of NaN (no data) never holds."""
-
-    name: str
-    value: float
-    target: float
-
-    @property
-    def holds(self) -> bool:
-        return self.value >= self.target
-
-    def __str__(self) -> str:
-        value, target = _number(self.value), _number(self.target)
-        if value == target and not self.holds:  # what blocks by a hair must not read as reached
-            value = repr(self.value)
-        return f"{self.name} {value} of {target}"
+PERFORMANCE = Series("performance")
 
 
-def terms(stage: Stage, progress: Progress) -> tuple[Term, ...]:
-    """The terms that must all hold to leave the stage; none where only the step budget ends it."""
-    if stage.transition_criteria == "performance":
-        return (
-            Term("performance", progress.performance, stage.performance_threshold),
-            Term("episodes", progress.episodes, stage.min_episodes),
+def own_condition(stage: Stage) -> Condition | None:
+    """The stage's own criterion; None where only the step budget ends it, and for a group."""
+    if stage.advance_when is not None:
+        return parse_condition(stage.advance_when)
+    performance = And(
+        (
+            Compare(PERFORMANCE, ">=", Threshold()),
+            Compare(Counter("episodes"), ">=", _whole(stage.min_episodes)),
         )
-    if stage.transition_criteria == "time":
-        return (Term("steps", progress.steps, stage.time_threshold_steps),)
-    return ()
+    )
+    steps = Compare(Counter("steps"), ">=", _whole(stage.time_threshold_steps))
+    forms: dict[str | None, Condition | None] = {
+        "performance": performance,
+        "time": steps,
+        "both": And((*performance.conditions, steps)),
+        "either": Or((performance, steps)),
+    }
+    return forms.get(stage.transition_criteria)
 
 
-def holds(stage: Stage, progress: Progress) -> bool:
-    """Whether the stage's criterion holds. A criterion over nothing is false."""
-    needed = terms(stage, progress)
-    return bool(needed) and all(term.holds for term in needed)
+def demotion_condition(stage: Stage) -> Condition | None:
+    """Low performance, for as long as the demotion is patient."""
+    if stage.demote is None:
+        return None
+    low = stage.demote.below
+    target: Value = Threshold(best_minus=stage.demote.margin) if low is None else Number(low, f"{low:g}")
+    return Sustained(Compare(PERFORMANCE, "<", target), stage.demote.patience)
 
 
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "no data"
-    if float(value).is_integer() and abs(value) >= 10:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+def _whole(number: int) -> Number:
+    return Number(number, str(number))
+
+
+def describe(stage: Stage) -> str:
+    """The stage's own criterion in words."""
+    if stage.parallel:
+        return f"{stage.done} of {', '.join(member.name for member in stage.parallel)} done"
+    condition = own_condition(stage)
+    if condition is None:
+        return "until the step budget is spent"
+    if stage.advance_when is not None:
+        return str(condition)
+    threshold = stage.performance_threshold
+    if isinstance(threshold, Ramp):
+        words = f"{threshold.start:g} to {threshold.end:g} over {threshold.over:,} steps"
+    elif isinstance(threshold, BelowBest):
+        words = f"its best plateau - {threshold.margin:g}"
+    else:
+        words = f"{threshold:g}"
+    return str(condition).replace("threshold", words)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class Ema:
@@ -11,6 +13,8 @@ class Ema:
     Corrected for its start at zero by the sum of its weights, `w = 1 − (1−a)ⁿ`, so that an early average is an
     honest mean (Kingma & Ba 2015, algorithm 1): `m ← m + a/w·(x−m)`, in which equal scores average to themselves
     exactly, whatever is rounded. With `zero_start` it is the plain recurrence from 0.
+
+    Values that come together are equally old: `k` of them weigh `1 − (1−a)ᵏ` with their mean, in whatever order.
     """
 
     __slots__ = ("_mean", "_weight", "count", "smoothing", "zero_start")
@@ -23,21 +27,37 @@ class Ema:
         self._weight = 0.0
 
     def add(self, value: float) -> None:
-        keep = 1.0 - self.smoothing
-        self._weight = keep * self._weight + self.smoothing
+        self._fold(value, self.smoothing, 1.0 - self.smoothing, 1)
+
+    def add_together(self, values: Sequence[float]) -> None:
+        """Add values of one age. The result is the same, to the bit, for any order of them."""
+        if len(values) == 1:
+            self.add(values[0])
+        elif values:
+            keep = (1.0 - self.smoothing) ** len(values)
+            self._fold(mean_of(values), 1.0 - keep, keep, len(values))
+
+    def _fold(self, value: float, share: float, keep: float, count: int) -> None:
+        self._weight = keep * self._weight + share
         if self.zero_start:
-            self._mean = keep * self._mean + self.smoothing * value
+            self._mean = keep * self._mean + share * value
         else:
-            self._mean += self.smoothing / self._weight * (value - self._mean)
-        self.count += 1
+            self._mean += share / self._weight * (value - self._mean)
+        self.count += count
 
     @property
     def value(self) -> float:
         """The average; NaN over nothing, so that every comparison with it is false."""
         return self._mean if self.count else math.nan
 
-    def state_dict(self) -> dict[str, float | int]:
+    def state_dict(self) -> dict[str, Any]:
         return {"mean": self._mean, "weight": self._weight, "count": self.count}
 
-    def load_state_dict(self, state: dict[str, float | int]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._mean, self._weight, self.count = float(state["mean"]), float(state["weight"]), int(state["count"])
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean, rounded once: the same for any order of the values; of equal values exactly that value."""
+    mean = math.fsum(values) / len(values)
+    return min(max(mean, min(values)), max(values))

@@ -2,94 +2,64 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from stagectl.curriculum import criteria
-from stagectl.curriculum.criteria import Progress, Term
-from stagectl.curriculum.smoothing import Ema
-from stagectl.curriculum.stages import Stage, read_stages, stage_index
+from stagectl.curriculum.config import read_stages
+from stagectl.curriculum.criteria import own_condition
+from stagectl.curriculum.decisions import CurriculumEnd, Decision, Finished, StageTransition, Task
+from stagectl.curriculum.evidence import Evidence, Standing, Term
+from stagectl.curriculum.language import Condition
+from stagectl.curriculum.sampling import Shares, probabilities
+from stagectl.curriculum.saved import differences, plain
+from stagectl.curriculum.stages import END, Stage, members_of
+from stagectl.curriculum.ways import Way, metrics_named, position, remembers_steps, ways_of
 from stagectl.errors import CurriculumError, Fault, ScoreError
 
 logger = logging.getLogger(__name__)
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 LARGEST_SCORE = 1e100  # its square is finite too
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One episode to play. It belongs to its stage for good, however late its score arrives."""
+class Progress:
+    """Where training stands in a stage: steps and episodes in it, its performance (NaN before any episode)."""
 
-    id: str
-    stage: Stage
-    curriculum: StagedProgressiveCurriculum
-
-    def env_cfg(self) -> dict[str, Any]:
-        """The stage's environment overrides, a copy that the caller may change."""
-        return copy.deepcopy(dict(self.stage.env_overrides))
-
-    def complete(self, score: float) -> Decision | None:
-        return self.curriculum.complete_task(self.id, score)
-
-
-@dataclass(frozen=True, slots=True)
-class StageTransition:
-    """Leaving a stage for another. `step` is the total step count, `performance` that of the stage left."""
-
-    from_stage: int
-    to_stage: int
-    from_name: str
-    to_name: str
-    step: int
-    performance: float | None
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class CurriculumEnd:
-    """The curriculum is over: `completed` by the last stage's criterion, or `stopped` or `failed` by a time-out."""
-
-    outcome: str
-    stage: int
-    name: str
-    step: int
-    performance: float | None
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-Decision = StageTransition | CurriculumEnd
+    steps: int
+    episodes: int
+    performance: float
 
 
 class StagedProgressiveCurriculum:
-    """Goes through its stages in order, leaving each when its criterion holds.
+    """Goes through its stages, leaving each when its criterion holds.
 
     By itself it decides at every `complete_task` and `update_step_count`. A session, and a replay, call
-    `decide_between_steps()` first: then it decides at `update_step_count` alone, after all episodes of that step.
+    `decide_between_steps()` first: then it decides at `update_step_count` alone, after all episodes of that step,
+    which count as equally old: the order in which they arrived makes no difference.
 
     Subclasses may override `_should_transition_to_next_stage` and read in it `_stage_performance` (a list, NaN
     where a stage has no episode), `_current_stage`, `_total_steps`, `_stage_start_step`, `performance_threshold`
     and `time_threshold_steps`. A stage that leaves by performance is not asked before its `min_episodes`.
 
+    Attributes:
+        metric_names: The logged metrics that criteria name.
+        remembers_steps: Whether what a criterion makes of a step depends on the step boundaries before it
+            (`sustained`), so that a replay needs every one of them.
+
     Args:
         stages: An environment's name or a mapping for each stage.
         env_overrides: Merged deeply into every stage's environment settings.
-        transition_criteria: `performance` or `time`.
+        transition_criteria: `performance`, `time`, `both` or `either`.
         performance_threshold: The smoothed score that ends a stage.
         time_threshold_steps: The environment steps in the stage that end it.
         transition_smoothing: Weight of the newest episode in the moving average, in (0, 1].
-        settings: `min_episodes`, `ema`, `max_steps`, `on_timeout`, `score`.
+        settings: What else a `curriculum:` block may have (docs/curriculum.md).
 
     Raises:
         CurriculumError: What makes no sense, all of it.
@@ -117,30 +87,46 @@ class StagedProgressiveCurriculum:
             }
         )
         self.end: CurriculumEnd | None = None
-        self._index = {stage.name: index for index, stage in enumerate(self.stages)}
-        self._current_stage = 0
+        self._top = [top for top, _ in members_of(self.stages)]
+        self._played = tuple(member for _, member in members_of(self.stages))
+        self._index = {member.name: index for index, member in enumerate(self._played)}
+        self._ways = [ways_of(self.stages, index) for index in range(len(self.stages))]
+        self._own = {stage.name: own_condition(stage) for stage in (*self.stages, *self._played)}
+        self.metric_names = metrics_named(self.stages)
+        self.remembers_steps = remembers_steps(self.stages)
+        self._current_stage = position(self.stages, settings["start"]) if settings.get("start") else 0
         self._total_steps = 0
         self._stage_start_step = 0
-        self._smoothed = [Ema(s.transition_smoothing, zero_start=s.ema == "zero_start") for s in self.stages]
-        self._stage_performance = [math.nan] * len(self.stages)
+        self._evidence = {stage.name: self._fresh(stage) for stage in (*self.stages, *self._played)}
+        self._visits = [int(index == self._current_stage) for index in range(len(self.stages))]
+        self._present = self._present_visits()
+        self._done: list[str] = []
+        self._total_episodes = 0
         self._tasks_given = 0
+        self._shares = Shares(probabilities(self.stages, self._current_stage))
         self._applied_stage: int | None = None
+        self._due = 0
+        self._decided_at: int | None = None
+        own_rule = type(self)._should_transition_to_next_stage
+        self._own_rule = own_rule is not StagedProgressiveCurriculum._should_transition_to_next_stage
+        self._manual: str | None = None
         self._decides_on_completion = True
-        self._decided_step: int | None = None
         self._refused: Callable[[ScoreError], None] | None = None
-        self._finished: list[tuple[int, float]] = []
+        self._finished: list[Finished] = []
+        self._metrics: list[tuple[str, float]] = []
 
     # ── what training asks and tells ────────────────────────────────────────────────────────────────────────
 
     def get_task(self) -> Task:
-        """The next episode to play: one of the current stage."""
+        """The next episode to play: of those that the current stage plays, the one furthest behind its share."""
+        index = self._shares.next()
         self._tasks_given += 1
         self._applied_stage = self._current_stage
-        stage = self.stages[self._current_stage]
-        return Task(f"{stage.name}#{self._tasks_given}", stage, self)
+        member = self._played[index]
+        return Task(f"{member.name}@{self._visits[self._top[index]]}#{self._tasks_given}", member, self)
 
     def complete_task(self, id: str, score: float) -> Decision | None:
-        """Count a finished episode for the stage in which it began.
+        """Count a finished episode for the stage, and the visit to it, in which it began.
 
         Args:
             id: The task's id, or a stage's name; anything else counts for the current stage.
@@ -149,20 +135,12 @@ class StagedProgressiveCurriculum:
         Raises:
             ScoreError: The score is no finite number; nothing was counted.
         """
-        stage = self._stage_of(id)
-        try:
-            value = self._checked(score, stage)
-        except ScoreError as error:
-            if self._refused is None:
-                raise
-            self._refused(error)
+        index, visit = self._source_of(id)
+        value = self._checked(score, "the score of an episode", self._played[index].name)
+        if value is None:
             return None
-        self._smoothed[stage].add(value)
-        self._stage_performance[stage] = self._smoothed[stage].value
-        if self._decides_on_completion:
-            return self._decide()
-        self._finished.append((stage, value))
-        return None
+        self._finished.append(Finished(index, value, visit))
+        return self._boundary() if self._decides_on_completion else None
 
     def update_step_count(self, steps: int) -> Decision | None:
         """Tell the total environment steps so far; a transition happens here, between rollouts.
@@ -173,21 +151,62 @@ class StagedProgressiveCurriculum:
         Raises:
             CurriculumError: The step count goes back, or is no whole number.
         """
-        steps = self._checked_steps(steps)
+        steps = _checked_steps(steps)
         if steps < self._total_steps:
             message = f"the step count went back from {self._total_steps} to {steps}; it is the total so far"
             raise CurriculumError(Fault((), message))
-        self._total_steps = steps
-        if not self._decides_on_completion and steps == self._decided_step:
+        if steps == self._decided_at and not self._decides_on_completion:
+            return None  # one decision a step: what finished since belongs to the next one, in a replay too
+        self._decided_at = self._total_steps = steps
+        if steps < self._due and not self._finished and not self._metrics and self._manual is None:
             return None
-        self._decided_step = steps
+        return self._boundary()
+
+    def record_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Tell logged metrics; those that a criterion names count from the next decision on.
+
+        Raises:
+            ScoreError: One of those is no finite number; none was counted.
+        """
+        named = [(name, value) for name, value in metrics.items() if name in self.metric_names]
+        checked = [(name, self._checked(value, f"metric '{name}'", self.stage.name)) for name, value in named]
+        self._metrics += [(name, value) for name, value in checked if value is not None]
+
+    def take_in(self, finished: Iterable[Finished]) -> None:
+        """Count episodes that finished in another process which trains in the same stage."""
+        self._finished += finished
+
+    def follow(self, steps: int, decision: Decision | None) -> None:
+        """Do as another process has decided at that step; what finished here was told to it."""
         self._finished.clear()
-        return self._decide()
+        self._metrics.clear()
+        self._decided_at = self._total_steps = steps
+        if isinstance(decision, StageTransition):
+            self._go(decision.to_stage, decision.reason)
+        elif decision is not None:
+            self.end = decision
+
+    def request_stage(self, name: str | None = None) -> str:
+        """Go to a stage, else to the next one, at the next `update_step_count`, whatever the criteria say; its name.
+
+        Raises:
+            CurriculumError: There is no such stage, or the curriculum is over.
+        """
+        if self.end is not None:
+            raise CurriculumError(Fault((), f"the curriculum is over since step {self.end.step}"))
+        if name is None:
+            ahead = [way.to for way in self._ways[self._current_stage] if way.reason != "demotion"]
+            to = ahead[0] if ahead else self._current_stage + 1
+            name = self.stages[to].name if to < len(self.stages) else END
+        if name != END:
+            position(self.stages, name)
+        self._manual = name
+        return name
 
     def decide_between_steps(self, refused: Callable[[ScoreError], None] | None = None) -> None:
         """From now on decide at `update_step_count` alone, once a step count, after all episodes of that step.
 
-        A score that is no finite number is handed to `refused`, where it is given, instead of raised.
+        A score or metric that is no finite number is handed to `refused`, where it is given, instead of raised.
         """
         self._decides_on_completion = False
         self._refused = refused
@@ -203,8 +222,13 @@ class StagedProgressiveCurriculum:
         return self.stages[self._current_stage]
 
     @property
+    def played(self) -> tuple[Stage, ...]:
+        """Every stage that is played: the plain ones, and the members of the groups."""
+        return self._played
+
+    @property
     def applied_stage(self) -> int | None:
-        """The stage of the newest task handed out; None before the first."""
+        """The stage that was on when the newest task was handed out; None before the first."""
         return self._applied_stage
 
     @property
@@ -212,13 +236,14 @@ class StagedProgressiveCurriculum:
         return self._total_steps
 
     @property
-    def finished(self) -> Sequence[tuple[int, float]]:
-        """Stage and score of each episode that finished since the last decision between steps, in order."""
+    def finished(self) -> Sequence[Finished]:
+        """The episodes that finished since the last `update_step_count`."""
         return self._finished
 
     @property
     def performance_threshold(self) -> float:
-        return self.stage.performance_threshold
+        """The current stage's threshold that is in force; NaN where it has yet to be found."""
+        return self._evidence[self.stage.name].threshold(self._total_steps - self._stage_start_step)
 
     @property
     def time_threshold_steps(self) -> int:
@@ -232,72 +257,180 @@ class StagedProgressiveCurriculum:
     def transition_smoothing(self) -> float:
         return self.stage.transition_smoothing
 
+    @property
+    def _stage_performance(self) -> list[float]:
+        return [self._performance_of(stage) for stage in self.stages]
+
     def progress(self) -> Progress:
         """Steps and episodes in the current stage, and its performance."""
-        smoothed = self._smoothed[self._current_stage]
-        return Progress(self._total_steps - self._stage_start_step, smoothed.count, smoothed.value)
+        steps = self._total_steps - self._stage_start_step
+        return Progress(steps, self._evidence[self.stage.name].smoothed.count, self._performance_of(self.stage))
 
     def performance(self) -> list[float | None]:
-        """The smoothed score of each stage; None where it has no episode yet."""
-        return [average.value if average.count else None for average in self._smoothed]
+        """The smoothed score of each stage that is played, in its last visit; None without any episode."""
+        values = [self._evidence[member.name].smoothed for member in self._played]
+        return [average.value if average.count else None for average in values]
 
     def episodes(self) -> list[int]:
-        """The finished episodes of each stage."""
-        return [average.count for average in self._smoothed]
+        """The finished episodes of each stage that is played, in its last visit."""
+        return [self._evidence[member.name].smoothed.count for member in self._played]
 
     def stage_probs(self) -> list[float]:
-        """The share of episodes that each stage gets now."""
-        return [float(index == self._current_stage) for index in range(len(self.stages))]
+        """The share of episodes that each stage that is played gets now."""
+        return list(self._shares.probs)
 
     def waiting_for(self) -> tuple[Term, ...]:
-        """The terms of the current stage's criterion, with their values now; those that do not hold block."""
-        return criteria.terms(self.stage, self.progress())
+        """The terms of the current stage's ways out, with their values now; those that do not hold block."""
+        stage = self.stage
+        if stage.parallel and not stage.next:
+            return tuple(
+                term.of(member.name)
+                for member in stage.parallel
+                for term in self._standing(member).terms(self._own[member.name])
+            )
+        terms: list[Term] = []
+        for way in self._ways[self._current_stage]:
+            if way.reason != "demotion":
+                found = self._standing(stage).terms(way.condition or self._own[stage.name])
+                terms += [term.of(self._name_at(way.to)) for term in found] if stage.next else found
+        return tuple(terms)
 
-    # ── the decision ────────────────────────────────────────────────────────────────────────────────────────
+    # ── one step boundary ───────────────────────────────────────────────────────────────────────────────────
 
-    def _should_transition_to_next_stage(self) -> bool:
-        """Whether to leave the current stage. Subclasses may decide otherwise."""
-        return criteria.holds(self.stage, self.progress())
-
-    def _decide(self) -> Decision | None:
+    def _boundary(self) -> Decision | None:
+        """Take in what came, and decide."""
+        self._take_in()
         if self.end is not None:
             return None
-        if self._may_leave() and self._should_transition_to_next_stage():
-            return self._advance(self._reason()) or self._finish("completed", self._reason())
-        stage, progress = self.stage, self.progress()
-        if stage.max_steps is not None and progress.steps >= stage.max_steps:
-            if stage.on_timeout == "advance":
-                return self._advance("timeout") or self._finish("completed", "timeout")
-            return self._finish({"stop": "stopped", "fail": "failed"}[stage.on_timeout], "timeout")
+        decision = self._decide_after_boundary()
+        self._due = self._next_due() if decision is None else 0  # what was entered may be left at once
+        return decision
+
+    def _next_due(self) -> int:
+        """The total steps before which, if nothing else comes, nothing can change."""
+        if self.end is not None:
+            return sys.maxsize
+        if self._own_rule or any(self._evidence[stage.name].changes_with_steps for stage in self._active()):
+            return self._total_steps
+        start, limit = self._stage_start_step, self.stage.max_steps
+        marks = [start + limit] if limit is not None else []
+        for stage in self._active():
+            own, total = self._evidence[stage.name].step_marks
+            marks += [start + mark for mark in own] + list(total)
+        return min((mark for mark in marks if mark >= self._total_steps), default=sys.maxsize)
+
+    def _active(self) -> tuple[Stage, ...]:
+        """The current stage, and its members where it is a group."""
+        return (self.stage, *self.stage.parallel)
+
+    def _decide_after_boundary(self) -> Decision | None:
+        for stage in self._active():
+            self._standing(stage).end_boundary()
+        for member in self.stage.parallel:
+            if member.name not in self._done and self._holds(member, self._own[member.name]):
+                self._done.append(member.name)
+        return self._decide()
+
+    def _take_in(self) -> None:
+        """Let the evidence have what came since the last boundary, all of one age."""
+        for name, value in self._metrics:
+            for stage in self._active():
+                self._evidence[stage.name].add_metric(self._total_steps, name, value)
+        scores: dict[str, list[float]] = {}
+        for episode in self._finished:
+            self._total_episodes += 1
+            if episode.visit is None:
+                scores.setdefault(self._played[episode.stage].name, []).append(episode.score)
+        for group in self.stages:
+            if group.parallel and any(member.name in scores for member in group.parallel):
+                scores[group.name] = [s for member in group.parallel for s in scores.get(member.name, ())]
+        for name, values in scores.items():
+            self._evidence[name].add_scores(self._total_steps, values)
+        self._metrics.clear()
+        self._finished.clear()
+
+    def _should_transition_to_next_stage(self) -> bool:
+        """Whether the current stage's own criterion holds. Subclasses may decide otherwise."""
+        stage = self.stage
+        if stage.parallel:
+            return len(self._done) == len(stage.parallel) if stage.done == "all" else bool(self._done)
+        return self._holds(stage, self._own[stage.name])
+
+    def _decide(self) -> Decision | None:
+        if self._manual is not None:
+            to, self._manual = self._manual, None
+            return self._go(len(self.stages) if to == END else position(self.stages, to), "manual")
+        for way in self._ways[self._current_stage]:
+            if self._may_enter(way.to) and self._is_open(way):
+                return self._go(way.to, self._own_reason() if way.condition is None else way.reason)
+        stage = self.stage
+        if stage.max_steps is not None and self._total_steps - self._stage_start_step >= stage.max_steps:
+            return self._time_out(stage)
         return None
 
-    def _may_leave(self) -> bool:
-        if self.transition_criteria == "performance":
-            return self._smoothed[self._current_stage].count >= self.stage.min_episodes
-        return self.transition_criteria is not None
+    def _is_open(self, way: Way) -> bool:
+        if way.condition is not None:
+            return self._holds(self.stage, way.condition)
+        needs_episodes = self.transition_criteria in ("performance", "both") and self.stage.advance_when is None
+        if needs_episodes and not self._evidence[self.stage.name].mature:
+            return False
+        return self._should_transition_to_next_stage()
 
-    def _reason(self) -> str:
-        own_rule = type(self)._should_transition_to_next_stage
-        if own_rule is StagedProgressiveCurriculum._should_transition_to_next_stage:
-            return str(self.transition_criteria)
-        return type(self).__name__
+    def _time_out(self, stage: Stage) -> Decision | None:
+        if stage.on_timeout in ("advance", "goto"):
+            to = position(self.stages, stage.goto) if stage.goto else self._current_stage + 1
+            if self._may_enter(to):
+                return self._go(to, "timeout")
+        return self._finish("stopped" if stage.on_timeout == "stop" else "failed", "timeout")
 
-    def _advance(self, reason: str) -> StageTransition | None:
-        """Go to the next stage; None where there is none."""
-        left = self._current_stage
-        if left + 1 == len(self.stages):
-            return None
+    def _may_enter(self, to: int) -> bool:
+        limit = self.stages[to].max_visits if to < len(self.stages) else None
+        return limit is None or self._visits[to] < limit
+
+    def _holds(self, stage: Stage, condition: Condition | None) -> bool:
+        return condition is not None and self._standing(stage).truth(condition) is True
+
+    def _standing(self, stage: Stage) -> Standing:
+        evidence = self._evidence[stage.name]
+        counters = {
+            "steps": self._total_steps - self._stage_start_step,
+            "episodes": evidence.smoothed.count,
+            "total_steps": self._total_steps,
+            "total_episodes": self._total_episodes,
+            "visits": self._visits[self._current_stage],
+        }
+        return Standing(evidence, self._total_steps, counters)
+
+    def _own_reason(self) -> str:
+        if self._own_rule:
+            return type(self).__name__
+        if self.stage.parallel:
+            return f"{self.stage.done} done"
+        return "advance_when" if self.stage.advance_when is not None else str(self.transition_criteria)
+
+    def _go(self, to: int, reason: str) -> Decision:
+        """Enter a stage, with fresh evidence; at the end, end."""
+        if to == len(self.stages):
+            return self._finish("completed", reason)
+        left = self.stage
         transition = StageTransition(
-            from_stage=left,
-            to_stage=left + 1,
-            from_name=self.stages[left].name,
-            to_name=self.stages[left + 1].name,
+            from_stage=self._current_stage,
+            to_stage=to,
+            from_name=left.name,
+            to_name=self.stages[to].name,
             step=self._total_steps,
-            performance=self.performance()[left],
+            performance=_or_none(self._performance_of(left)),
             reason=reason,
+            threshold=self._threshold_in_force(),
         )
-        self._current_stage = left + 1
+        self._current_stage = to
         self._stage_start_step = self._total_steps
+        self._visits[to] += 1
+        self._present = self._present_visits()
+        self._done.clear()
+        for stage in self._active():
+            self._evidence[stage.name] = self._fresh(stage)
+        self._shares = Shares(probabilities(self.stages, to))
         logger.info(
             "Transitioning from stage %d (%s) to stage %d (%s) at step %d",
             transition.from_stage,
@@ -309,35 +442,77 @@ class StagedProgressiveCurriculum:
         return transition
 
     def _finish(self, outcome: str, reason: str) -> CurriculumEnd:
-        stage = self._current_stage
-        self.end = CurriculumEnd(outcome, stage, self.stage.name, self._total_steps, self.performance()[stage], reason)
-        logger.info("Curriculum %s in stage %d (%s) at step %d", outcome, stage, self.stage.name, self._total_steps)
+        self.end = CurriculumEnd(
+            outcome=outcome,
+            stage=self._current_stage,
+            name=self.stage.name,
+            step=self._total_steps,
+            performance=_or_none(self._performance_of(self.stage)),
+            reason=reason,
+            threshold=self._threshold_in_force(),
+        )
+        where = (self._current_stage, self.stage.name, self._total_steps)
+        logger.info("Curriculum %s in stage %d (%s) at step %d", outcome, *where)
         return self.end
 
-    def _stage_of(self, task_id: str) -> int:
-        index = self._index.get(task_id.rpartition("#")[0])  # a task's id first: a stage may be named `a#1`
-        if index is None:
-            index = self._index.get(task_id, self._current_stage)
-        return index
+    def _threshold_in_force(self) -> float | None:
+        uses_it = self.transition_criteria in ("performance", "both", "either") and self.stage.advance_when is None
+        return _or_none(self.performance_threshold) if uses_it else None
 
-    @staticmethod
-    def _checked_steps(steps: Any) -> int:
-        """A plain int: numpy's whole numbers are no JSON."""
-        try:
-            return operator.index(int(steps) if isinstance(steps, float) and steps.is_integer() else steps)
-        except TypeError:
-            raise CurriculumError(Fault((), f"the step count is {steps!r}, not a whole number")) from None
+    def _performance_of(self, stage: Stage) -> float:
+        """A stage's smoothed score; a group's is that of the member that decides."""
+        if not stage.parallel:
+            return self._evidence[stage.name].smoothed.value
+        values = [self._evidence[member.name].smoothed.value for member in stage.parallel]
+        if any(map(math.isnan, values)):
+            return math.nan
+        return min(values) if stage.done == "all" else max(values)
 
-    def _checked(self, score: float, stage: int) -> float:
+    def _fresh(self, stage: Stage) -> Evidence:
+        at = next((index for index, entry in enumerate(self.stages) if entry.name == stage.name), None)
+        ways = self._ways[at] if at is not None else []
+        conditions = [way.condition for way in ways if way.condition is not None]
+        own = self._own[stage.name]
+        return Evidence(stage, [*conditions, *([own] if own else [])], self._total_steps)
+
+    def _present_visits(self) -> dict[str, int]:
+        """The beginnings of the ids of tasks that belong to the last visit to their stage."""
+        return {f"{m.name}@{self._visits[self._top[index]]}": index for index, m in enumerate(self._played)}
+
+    def _name_at(self, index: int) -> str:
+        return self.stages[index].name if index < len(self.stages) else END
+
+    def _source_of(self, task_id: str) -> tuple[int, int | None]:
+        """The stage that an id is of, and the visit where it is not the present one."""
+        prefix = task_id.rpartition("#")[0]
+        index = self._present.get(prefix)
+        if index is not None:
+            return index, None
+        if task_id in self._index:
+            return self._index[task_id], None
+        for named in (prefix, task_id):
+            name, at, visit = named.rpartition("@")
+            if at and name in self._index and visit.isdecimal():
+                return self._index[name], None if named in self._present else int(visit)
+        if prefix in self._index:
+            return self._index[prefix], None
+        return self._index[self.stage.members[0].name], None
+
+    def _checked(self, number: float, what: str, stage: str) -> float | None:
+        """The number; None where it is no finite one, and was handed to whom it may concern."""
         try:
-            value = math.nan if isinstance(score, str) else float(score)
+            value = math.nan if isinstance(number, str) else float(number)
         except (TypeError, ValueError, OverflowError):
             value = math.nan
-        if not abs(value) <= LARGEST_SCORE:
-            where = f"stage '{self.stages[stage].name}' at step {self._total_steps}"
-            reason = "too large to average" if math.isfinite(value) else "not a finite number"
-            raise ScoreError(Fault((), f"the score of an episode in {where} is {score!r:.40}, {reason}"))
-        return value
+        if abs(value) <= LARGEST_SCORE:
+            return value
+        where = f"stage '{stage}' at step {self._total_steps}"
+        reason = "too large to average" if math.isfinite(value) else "not a finite number"
+        error = ScoreError(Fault((), f"{what} in {where} is {number!r:.40}, {reason}"))
+        if self._refused is None:
+            raise error
+        self._refused(error)
+        return None
 
     # ── saved and restored ──────────────────────────────────────────────────────────────────────────────────
 
@@ -345,13 +520,20 @@ class StagedProgressiveCurriculum:
         """Everything that decides what happens next, as plain JSON; stages by name."""
         return {
             "version": STATE_VERSION,
+            "stages": [plain(stage.to_dict()) for stage in self.stages],
             "stage": self.stage.name,
             "total_steps": self._total_steps,
+            "decided_at": self._decided_at,
             "stage_start_step": self._stage_start_step,
-            "decided_step": self._decided_step,
+            "total_episodes": self._total_episodes,
             "tasks_given": self._tasks_given,
-            "smoothed": {s.name: e.state_dict() for s, e in zip(self.stages, self._smoothed, strict=True)},
-            "finished": [[self.stages[stage].name, score] for stage, score in self._finished],
+            "shares": self._shares.state_dict(),
+            "visits": {stage.name: visits for stage, visits in zip(self.stages, self._visits, strict=True)},
+            "done": list(self._done),
+            "evidence": {name: evidence.state_dict() for name, evidence in self._evidence.items()},
+            "finished": [[self._played[e.stage].name, e.score, e.visit] for e in self._finished],
+            "metrics": [list(pair) for pair in self._metrics],
+            "manual": self._manual,
             "end": self.end and self.end.to_dict(),
         }
 
@@ -359,22 +541,41 @@ class StagedProgressiveCurriculum:
         """Go on from where `state_dict` was taken: the same transitions at the same steps.
 
         Raises:
-            CurriculumError: The state is of another version, or of a curriculum with other stages.
+            CurriculumError: The state is of another version, or of a curriculum with other stages or settings.
         """
         if state.get("version") != STATE_VERSION:
             message = f"the state is of version {state.get('version')!r}; this stagectl reads {STATE_VERSION}"
             raise CurriculumError(Fault((), message))
-        names = [stage.name for stage in self.stages]
-        if sorted(state["smoothed"]) != sorted(names):
-            message = f"the state is of stages {', '.join(state['smoothed'])}; this curriculum has {', '.join(names)}"
-            raise CurriculumError(Fault(("stages",), message))
-        self._current_stage = stage_index(self.stages, state["stage"])
+        faults = differences(state["stages"], [stage.to_dict() for stage in self.stages])
+        if faults:
+            raise CurriculumError(*faults)
+        self._current_stage = position(self.stages, state["stage"])
         self._total_steps = state["total_steps"]
+        self._decided_at = state["decided_at"]
         self._stage_start_step = state["stage_start_step"]
-        self._decided_step = state["decided_step"]
+        self._total_episodes = state["total_episodes"]
         self._tasks_given = state["tasks_given"]
-        for stage, average in zip(self.stages, self._smoothed, strict=True):
-            average.load_state_dict(state["smoothed"][stage.name])
-        self._stage_performance = [average.value for average in self._smoothed]
-        self._finished = [(names.index(name), score) for name, score in state["finished"]]
+        self._visits = [state["visits"][stage.name] for stage in self.stages]
+        self._present = self._present_visits()
+        self._done = list(state["done"])
+        for name, evidence in self._evidence.items():
+            evidence.load_state_dict(state["evidence"][name])
+        self._shares = Shares(probabilities(self.stages, self._current_stage))
+        self._shares.load_state_dict(state["shares"])
+        self._due = 0
+        self._finished = [Finished(self._index[name], score, visit) for name, score, visit in state["finished"]]
+        self._metrics = [(name, float(value)) for name, value in state["metrics"]]
+        self._manual = state["manual"]
         self.end = CurriculumEnd(**state["end"]) if state["end"] else None
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _checked_steps(steps: Any) -> int:
+    """A plain int: numpy's whole numbers are no JSON."""
+    try:
+        return operator.index(int(steps) if isinstance(steps, float) and steps.is_integer() else steps)
+    except TypeError:
+        raise CurriculumError(Fault((), f"the step count is {steps!r}, not a whole number")) from None

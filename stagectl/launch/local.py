@@ -89,6 +89,11 @@ def request_stop(paths: RunPaths, grace: float | None = None) -> None:
     write_json(paths.stop_request, {"by": "stop", **({} if grace is None else {"grace": grace})})
 
 
+def request_advance(paths: RunPaths, to: str | None = None) -> None:
+    """Ask the run to go to a stage, else to its next one, at its next rollout."""
+    write_json(paths.advance_request, {"by": "advance", "to": to})
+
+
 def await_stop(paths: RunPaths, grace: float | None = None) -> RunStatus:
     """Stay until a run that was asked to stop has ended; its status then. Where its job is gone, do the job's part.
 

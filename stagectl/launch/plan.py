@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stagectl.curriculum import Stage
+from stagectl.curriculum.criteria import describe
 from stagectl.job.training import training_command
 from stagectl.recipe import Recipe
 
@@ -33,6 +34,8 @@ def _stage_plan(index: int, stage: Stage, target: str | None) -> dict[str, Any]:
         "name": stage.name,
         "curriculum": stage.curriculum,
         "criterion": _criterion(stage, target),
+        "plays": [member.name for member in stage.parallel],
+        "rehearse": dict(stage.rehearse),
         "max_steps": stage.max_steps,
         "on_timeout": stage.on_timeout if stage.max_steps is not None else None,
         "env_overrides": dict(stage.env_overrides),
@@ -40,10 +43,10 @@ def _stage_plan(index: int, stage: Stage, target: str | None) -> dict[str, Any]:
 
 
 def _criterion(stage: Stage, target: str | None) -> str:
-    if stage.transition_criteria is None:
-        return "until the step budget is spent"
-    if target is not None:
-        return f"decided by {target}"
-    if stage.transition_criteria == "performance":
-        return f"performance >= {stage.performance_threshold:g} after {stage.min_episodes} episodes"
-    return f"steps >= {stage.time_threshold_steps:,}"
+    """When the stage is left, and where that leads if not to the next one."""
+    ways = [f"{edge.to} when {edge.when or describe(stage)}" for edge in stage.next]
+    if stage.demote is not None:
+        low = f"{stage.demote.below:g}" if stage.demote.below is not None else f"best - {stage.demote.margin:g}"
+        ways.append(f"{stage.demote.to} when performance < {low} for {stage.demote.patience:,} steps")
+    own = f"decided by {target}" if target and stage.transition_criteria else describe(stage)
+    return "; ".join([*([] if stage.next else [own]), *ways])

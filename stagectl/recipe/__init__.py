@@ -9,3 +9,4 @@ from stagectl.recipe.model import Launch as Launch
 from stagectl.recipe.model import Recipe as Recipe
 from stagectl.recipe.model import Trainer as Trainer
 from stagectl.recipe.model import Wandb as Wandb
+from stagectl.recipe.only import only_stage as only_stage

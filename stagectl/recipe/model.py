@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from stagectl.curriculum import Stage, read_stages
+from stagectl.curriculum import Stage, metrics_named, read_stages
+from stagectl.curriculum.config import CURRICULUM_FIELDS
 from stagectl.curriculum.fields import (
     flag,
     list_of_text,
@@ -22,7 +23,6 @@ from stagectl.curriculum.fields import (
     text,
     whole,
 )
-from stagectl.curriculum.stages import CURRICULUM_FIELDS
 from stagectl.errors import CurriculumError, Fault, RecipeError
 from stagectl.recipe.source import Source
 
@@ -98,6 +98,8 @@ class Recipe:
             "target": self.target,
             "total_timesteps": self.trainer.total_timesteps,
             "stages": [stage.to_dict() for stage in self.stages],
+            "metrics": sorted(metrics_named(self.stages)),
+            "start": [stage.name for stage in self.stages].index(self.curriculum.get("start", self.stages[0].name)),
         }
 
     def to_data(self) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from stagectl.runs.status import judge as judge
 from stagectl.runs.status import read_liveness as read_liveness
 from stagectl.runs.status import read_status as read_status
 from stagectl.runs.status import status_data as status_data
+from stagectl.runs.status import term_data as term_data
 from stagectl.runs.status import transition_data as transition_data
 from stagectl.runs.store import create_run as create_run
 from stagectl.runs.store import find_removable as find_removable

@@ -36,8 +36,7 @@ def outcome_of(ending: Ending, status: RunStatus) -> tuple[State, str]:
     budget = status.total_timesteps
     spent = budget is not None and status.step >= budget
     if spent and not _reached_end(status):
-        stage = status.stages[status.current].stage.name
-        where = f"stage {status.current + 1} of {len(status.stages)} ({stage})"
+        where = f"stage {status.current + 1} of {len(status.curriculum)} ({status.name_of(status.current)})"
         return "budget_spent", f"all {budget:,} steps are spent in {where}; its criterion was not reached"
     return "completed", ""
 
@@ -46,14 +45,13 @@ def _curriculum_outcome(status: RunStatus) -> tuple[State, str]:
     end = status.end or {}
     if end["outcome"] == "completed":
         return "completed", ""
-    limit = status.stages[end["stage"]].stage.max_steps
+    limit = status.curriculum[end["stage"]].max_steps
     return end["outcome"], f"stage '{end['name']}' did not reach its criterion within its {limit:,} steps (max_steps)"
 
 
 def _reached_end(status: RunStatus) -> bool:
-    """Whether the run stands in its last stage, and that stage ends with the step budget alone."""
-    last = status.stages[-1]
-    return last.entered is not None and last.stage.transition_criteria is None
+    """Whether the run stands in a stage that ends with the step budget alone."""
+    return not status.curriculum or status.curriculum[status.current].transition_criteria is None
 
 
 def _failure(exit_code: int | None, status: RunStatus) -> str:

@@ -68,6 +68,10 @@ class RunPaths:
         return self.requests / "stop.json"
 
     @property
+    def advance_request(self) -> Path:
+        return self.requests / "advance.json"
+
+    @property
     def mirror_lock(self) -> Path:
         """Held by the W&B mirror as long as it lives."""
         return self.folder / "mirror.lock"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stagectl.curriculum import Progress, Stage, Term, terms
+from stagectl.curriculum import Stage, Term, members_of, terms_at_entry
 from stagectl.errors import DamagedRunError
 from stagectl.runs.events import Event, EventReader
 from stagectl.runs.files import read_json
@@ -23,14 +23,19 @@ ENDED: frozenset[str] = frozenset({"completed", "budget_spent", "stopped", "fail
 STALL_SECONDS = 15 * 60
 RATE_SECONDS = 30.0
 HISTORY = 512
-TRANSITION_KEYS = ("from_stage", "to_stage", "from_name", "to_name", "step", "performance", "reason")
+TRANSITION_KEYS = ("from_stage", "to_stage", "from_name", "to_name", "step", "performance", "reason", "threshold")
 
 
 @dataclass(slots=True)
 class StageStatus:
-    """One stage of a run: total step counts at which it was entered and left, episodes, smoothed score."""
+    """One stage that a run plays, in its last visit: steps at which it was entered and left, episodes, smoothed score.
+
+    `top` is the index of the curriculum's stage that it is, or of the group that it stands in.
+    """
 
     stage: Stage
+    top: int = 0
+    visits: int = 0
     entered: int | None = None
     left: int | None = None
     applied: bool = False
@@ -44,6 +49,14 @@ class StageStatus:
         if len(self.history) > HISTORY:
             del self.history[::2]
 
+    def enter(self, step: int) -> None:
+        """Begin a visit, with nothing seen in it yet."""
+        self.entered, self.left = step, None
+        self.applied = False
+        self.visits += 1
+        self.episodes, self.performance = 0, None
+        self.history.clear()
+
 
 @dataclass(slots=True)
 class RunStatus:
@@ -54,8 +67,10 @@ class RunStatus:
     backend: str = ""
     target: str | None = None
     total_timesteps: int | None = None
+    curriculum: tuple[Stage, ...] = ()
     stages: list[StageStatus] = field(default_factory=list)
     current: int = 0
+    waiting: tuple[Term, ...] = ()
     step: int = 0
     attempt: int = 0
     seq: int = 0
@@ -95,21 +110,23 @@ class RunStatus:
 
     @property
     def stage(self) -> StageStatus | None:
-        return self.stages[self.current] if self.stages else None
+        """The stage that is on, or the first of the group that is."""
+        return next((entry for entry in self.stages if entry.top == self.current), None)
+
+    def name_of(self, top: int) -> str:
+        """The name of one of the curriculum's stages; a run that is only just made has none."""
+        return self.curriculum[top].name if self.curriculum else ""
 
     def steps_in(self, index: int) -> int:
-        """The environment steps spent in a stage so far."""
+        """The environment steps spent in the last visit to a stage."""
         stage = self.stages[index]
         if stage.entered is None:
             return 0
         return (self.step if stage.left is None else stage.left) - stage.entered
 
     def waiting_for(self) -> tuple[Term, ...]:
-        """The terms of the current stage's criterion with their values now."""
-        if self.stage is None:
-            return ()
-        performance = math.nan if self.stage.performance is None else self.stage.performance
-        return terms(self.stage.stage, Progress(self.steps_in(self.current), self.stage.episodes, performance))
+        """The terms of the current stage's ways out, with the values that the training process told last."""
+        return self.waiting
 
     @property
     def rate(self) -> float | None:
@@ -138,8 +155,10 @@ class RunStatus:
         self.backend = event["backend"]
         self.target = event["target"]
         self.total_timesteps = event["total_timesteps"]
-        self.stages = [StageStatus(Stage.from_dict(stage)) for stage in event["stages"]]
-        self.stages[0].entered = 0
+        self.curriculum = tuple(Stage.from_dict(stage) for stage in event["stages"])
+        self.stages = [StageStatus(stage, top) for top, stage in members_of(self.curriculum)]
+        self._enter(event.get("start", 0), 0)
+        self.waiting = terms_at_entry(self.curriculum[self.current])
 
     def _on_attempt_started(self, event: Event) -> None:
         if self.started is None:
@@ -150,13 +169,19 @@ class RunStatus:
         self.pace.clear()  # the time that it took to start is no time of training
 
     def _on_stage_started(self, event: Event) -> None:
-        self.stages[event["stage"]].applied = True
+        self.curriculum[event["stage"]]  # an index of ours, or the log is damaged
+        for entry in self._of(event["stage"]):
+            entry.applied = True
 
     def _on_episodes(self, event: Event) -> None:
-        for stage, episodes, performance in zip(self.stages, event["episodes"], event["performance"], strict=True):
-            if episodes > stage.episodes and performance is not None:
-                stage.record(event["step"], performance)
-            stage.episodes = episodes
+        for entry, episodes, performance in zip(self.stages, event["episodes"], event["performance"], strict=True):
+            if int(episodes) != entry.episodes and performance is not None:
+                entry.record(event["step"], float(performance))
+            entry.episodes = int(episodes)
+        self._on_progress(event)
+
+    def _on_progress(self, event: Event) -> None:
+        self.waiting = tuple(read_term(term) for term in event.get("waiting_for", ()))
 
     def _on_checkpoint(self, event: Event) -> None:
         self.checkpoints.append(_having(event, "path", "stage"))
@@ -168,14 +193,25 @@ class RunStatus:
         self.stop_requested = self.stop_requested or event["request"] == "stop"
 
     def _on_stage_transition(self, event: Event) -> None:
-        self.transitions.append(_having(event, *TRANSITION_KEYS))
-        self.stages[event["from_stage"]].left = event["step"]
-        self.stages[event["to_stage"]].entered = event["step"]
-        self.current = event["to_stage"]
+        self.transitions.append(_having(event, "from_name", "to_name", "performance", "reason"))
+        self._leave(event["from_stage"], event["step"])
+        self._enter(event["to_stage"], event["step"])
 
     def _on_curriculum_ended(self, event: Event) -> None:
         self.end = _having(event, "outcome", "name", "performance", "reason")
-        self.stages[event["stage"]].left = event["step"]
+        self._leave(event["stage"], event["step"])
+
+    def _of(self, top: int) -> list[StageStatus]:
+        return [entry for entry in self.stages if entry.top == top]
+
+    def _enter(self, top: int, step: int) -> None:
+        self.current = top
+        for entry in self._of(top):
+            entry.enter(step)
+
+    def _leave(self, top: int, step: int) -> None:
+        for entry in self._of(top):
+            entry.left = step
 
     def _on_run_ended(self, event: Event) -> None:
         self.ended = _having(event, "outcome", "message")
@@ -265,7 +301,7 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
         "steps_per_second": None if status.rate is None or state in ENDED else round(status.rate, 1),
         "attempt": status.attempt,
         "current_stage": status.current,
-        "stage_name": status.stage.stage.name if status.stage else None,
+        "stage_name": status.name_of(status.current) or None,
         "waiting_for": [] if state in ENDED else [term_data(term) for term in status.waiting_for()],
         "decided_by": status.target,
         "stages": [_stage_data(status, index) for index in range(len(status.stages))],
@@ -276,13 +312,19 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
 
 
 def term_data(term: Term) -> dict[str, Any]:
-    value = None if math.isnan(term.value) else term.value
-    return {"term": term.name, "value": value, "target": term.target, "holds": term.holds}
+    """A term as plain JSON: what is undefined is null."""
+    value, target = (None if math.isnan(number) else number for number in (term.value, term.target))
+    return {"term": term.name, "value": value, "operator": term.operator, "target": target, "holds": term.holds}
+
+
+def read_term(data: Mapping[str, Any]) -> Term:
+    value, target = (math.nan if data[key] is None else float(data[key]) for key in ("value", "target"))
+    return Term(data["term"], value, target, data["operator"], data["holds"])
 
 
 def transition_data(event: Event) -> dict[str, Any]:
     """A `stage_transition` event without what every event has: the document's keys, and the reason."""
-    return {key: event[key] for key in TRANSITION_KEYS}
+    return {key: event.get(key) for key in TRANSITION_KEYS}
 
 
 def _having(event: Event, *keys: str) -> Event:
@@ -294,18 +336,21 @@ def _having(event: Event, *keys: str) -> Event:
 
 def _stage_data(status: RunStatus, index: int) -> dict[str, Any]:
     entry = status.stages[index]
-    stage = entry.stage
+    stage, group = entry.stage, status.curriculum[entry.top]
+    by_performance = stage.transition_criteria != "time" and stage.transition_criteria and not stage.advance_when
     return {
         "index": index,
         "name": stage.name,
+        "group": group.name if group.parallel else None,
         "curriculum": stage.curriculum,
         "entered_step": entry.entered,
         "left_step": entry.left,
         "applied": entry.applied,
+        "visits": entry.visits,
         "steps": status.steps_in(index),
         "episodes": entry.episodes,
         "performance": entry.performance,
-        "transition_criteria": stage.transition_criteria,
-        "performance_threshold": stage.performance_threshold if stage.transition_criteria == "performance" else None,
+        "transition_criteria": "advance_when" if stage.advance_when else stage.transition_criteria,
+        "performance_threshold": stage.threshold_at(status.steps_in(index)) if by_performance else None,
         "time_threshold_steps": stage.time_threshold_steps if stage.transition_criteria == "time" else None,
     }

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, StageTransition
 from stagectl.errors import RecipeError, StagectlError, TraceError
 from stagectl.simulate.timeline import StageSpan, Timeline
-from stagectl.traces import Trace
+from stagectl.traces import Row, Trace
 
 DEFAULT_STAGES = 3
 
@@ -27,23 +27,33 @@ def replay(curriculum: StagedProgressiveCurriculum, trace: Trace, budget: int | 
     by_stage = bool(trace.stage_names()) and not notes
     curriculum.decide_between_steps()
     decisions: list[Decision] = []
-    step = 0
+    start, step = curriculum.current_stage, 0
     spent = False
-    for step, episodes in trace.boundaries():
+    for step, rows in trace.boundaries():
         with _users_class(curriculum, step):
-            for stage, score in episodes:
-                name = stage if by_stage and stage is not None else curriculum.stage.name
-                curriculum.complete_task(f"{name}#", score)  # a task's id, for a stage may be named `a#1`
+            for row in rows:
+                _tell(curriculum, row, by_stage=by_stage)
             decision = curriculum.update_step_count(step)
         if decision is not None:
             decisions.append(decision)
         spent = budget is not None and step >= budget
         if spent or curriculum.end is not None:
             break
-    stages = _spans(curriculum, decisions, step)
+    stages = _spans(curriculum, decisions, step, start)
     if by_stage:
         notes += _differences(stages, trace)
     return Timeline(stages, tuple(decisions), step, sum(curriculum.episodes()), notes, spent)
+
+
+def _tell(curriculum: StagedProgressiveCurriculum, row: Row, *, by_stage: bool) -> None:
+    """What one row says, told as training told it."""
+    curriculum.record_metrics(row.metrics)
+    if row.advance_to is not None:
+        curriculum.request_stage(row.advance_to)
+    if row.score is not None:
+        name = row.stage if by_stage and row.stage is not None else curriculum.stage.members[0].name
+        visit = f"@{row.visit}" if row.visit is not None else ""
+        curriculum.complete_task(f"{name}{visit}#", row.score)  # a task's id, for a stage may be named `a#1`
 
 
 def default_curriculum(trace: Trace, stages: int | None = None) -> StagedProgressiveCurriculum:
@@ -53,7 +63,7 @@ def default_curriculum(trace: Trace, stages: int | None = None) -> StagedProgres
 
 
 def _check_stages(curriculum: StagedProgressiveCurriculum, trace: Trace) -> tuple[str, ...]:
-    known = {stage.name for stage in curriculum.stages}
+    known = {stage.name for stage in (*curriculum.stages, *curriculum.played)}
     recorded = set(trace.stage_names())
     if recorded <= known:
         return ()
@@ -94,16 +104,18 @@ def _users_class(curriculum: StagedProgressiveCurriculum, step: int) -> Iterator
 
 
 def _spans(
-    curriculum: StagedProgressiveCurriculum, decisions: list[Decision], total_steps: int
+    curriculum: StagedProgressiveCurriculum, decisions: list[Decision], total_steps: int, start: int
 ) -> tuple[StageSpan, ...]:
-    entered: dict[int, int] = {0: 0}
+    entered: dict[int, int] = {start: 0}
     left: dict[int, int] = {}
     for decision in decisions:
         if isinstance(decision, StageTransition):
             left[decision.from_stage] = entered[decision.to_stage] = decision.step
         elif isinstance(decision, CurriculumEnd):
             left[decision.stage] = decision.step
-    episodes, performance = curriculum.episodes(), curriculum.performance()
+    names = [stage.name for stage in curriculum.played]
+    counted = dict(zip(names, curriculum.episodes(), strict=True))
+    measured = dict(zip(names, curriculum.performance(), strict=True))
     return tuple(
         StageSpan(
             index=index,
@@ -111,8 +123,8 @@ def _spans(
             entered=entered.get(index),
             left=left.get(index),
             steps=left.get(index, total_steps) - entered[index] if index in entered else 0,
-            episodes=episodes[index],
-            performance=performance[index],
+            episodes=sum(counted[member.name] for member in stage.members),
+            performance=None if stage.parallel else measured[stage.name],
         )
         for index, stage in enumerate(curriculum.stages)
     )

@@ -11,20 +11,22 @@ from typing import TextIO
 
 from stagectl.errors import TraceError, nearest
 from stagectl.runs import Event
-from stagectl.traces.trace import Trace
+from stagectl.traces.trace import Row, Trace
 
 STEP_HEADERS = ("step", "global_step", "_step", "steps", "total_steps", "timesteps", "num_timesteps", "env_steps")
 SCORE_HEADERS = ("score", "success_rate", "success", "is_success", "performance", "reward", "episode_return", "return")
+VISIT, ADVANCE = "visit", "advance_to"
 STAGE_HEADERS = ("stage", "stage_name", "curriculum/stage_name", "lesson")
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns to read; None lets the header decide."""
+    """Which columns to read; None lets the header decide. `metrics` are read where the header has them."""
 
     step: str | None = None
     score: str | None = None
     stage: str | None = None
+    metrics: frozenset[str] = frozenset()
 
 
 def read_csv(path: Path, columns: Columns = Columns()) -> Trace:
@@ -52,23 +54,47 @@ def write_csv(events: Iterable[Event], file: TextIO) -> int:
 
     A transition gets a row with the stage that it entered and no score: there a replay decides as the run did.
     """
+    rows = list(_rows_of(events))
+    metrics = sorted({name for row in rows for name in row.metrics})
+    wanted = {VISIT: any(row.visit for row in rows), ADVANCE: any(row.advance_to for row in rows)}
+    extra = [name for name, is_wanted in wanted.items() if is_wanted]
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("step", "stage", "score"))
-    names: list[str] = []
-    rows = 0
+    writer.writerow(("step", "stage", "score", *extra, *metrics))
+    for row in rows:
+        told = {VISIT: row.visit or "", ADVANCE: row.advance_to or ""}
+        score = "" if row.score is None else repr(row.score)
+        values = (repr(row.metrics[name]) if name in row.metrics else "" for name in metrics)
+        writer.writerow((row.step, row.stage or "", score, *(told[name] for name in extra), *values))
+    return len(rows)
+
+
+def _rows_of(events: Iterable[Event]) -> Iterator[Row]:
+    """A run's rows. What came between two boundaries stands at the later one, with which it was decided."""
+    tops: list[str] = []
+    played: list[str] = []
+    criteria: set[str] = set()
+    metrics: list[dict[str, float]] = []
+    advance_to: str | None = None
     for event in events:
-        kind = event["event"]
+        kind, step = event["event"], event["step"]
         if kind == "run_created":
-            names = [stage["name"] for stage in event["stages"]]
-        elif kind == "episodes":
-            for stage, score in event["scores"]:
-                writer.writerow((event["step"], names[stage], repr(score)))
-            rows += len(event["scores"])
+            tops = [stage["name"] for stage in event["stages"]]
+            played = [m["name"] for stage in event["stages"] for m in (stage.get("parallel") or [stage])]
+            criteria = set(event.get("metrics", ()))
+        elif kind == "metrics":
+            metrics.append({name: value for name, value in event["metrics"].items() if name in criteria})
+        elif kind == "request_answered" and event["request"] == "advance":
+            advance_to = event["to"]
+        elif kind in ("episodes", "progress"):
+            yield from (Row(step, metrics=told) for told in metrics if told)
+            metrics.clear()
+            if kind == "progress":
+                yield Row(step, advance_to=advance_to)
+            for stage, score, *visit in event.get("scores", ()):
+                yield Row(step, score, played[stage], visit[0] if visit else None, advance_to)
+            advance_to = None
         elif kind in ("stage_transition", "curriculum_ended"):
-            stage = event["to_stage"] if kind == "stage_transition" else event["stage"]
-            writer.writerow((event["step"], names[stage], ""))
-            rows += 1
-    return rows
+            yield Row(step, stage=tops[event["to_stage"] if kind == "stage_transition" else event["stage"]])
 
 
 def _read(file: TextIO, path: Path, columns: Columns) -> Trace:
@@ -82,24 +108,27 @@ def _read(file: TextIO, path: Path, columns: Columns) -> Trace:
     step_at = _column(header, columns.step, STEP_HEADERS, "step", path)
     score_at = _column(header, columns.score, SCORE_HEADERS, "score", path)
     stage_at = _stage_column(header, columns.stage, path)
-    steps: list[int] = []
-    scores: list[float | None] = []
-    stages: list[str | None] = []
+    at = {name: header.index(name) for name in (VISIT, ADVANCE, *columns.metrics) if name in header}
+    metric_at = {name: at[name] for name in columns.metrics if name in at}
+    rows: list[Row] = []
     for line, row in _rows(reader, len(header), path):
         where = f"{path}:{line}"
         step = _step(row[step_at], header[step_at], where)
-        if steps and step < steps[-1]:
+        if rows and step < rows[-1].step:
             hint = "sort the rows by step, and keep one run in a file"
-            raise TraceError(f"{where}: {header[step_at]} goes back from {steps[-1]} to {step}", hint=hint)
-        steps.append(step)
-        scores.append(_score(row[score_at], header[score_at], where))
-        if stage_at is not None:
-            stages.append(row[stage_at] if row[stage_at].strip() else None)
-    if not steps:
+            raise TraceError(f"{where}: {header[step_at]} goes back from {rows[-1].step} to {step}", hint=hint)
+        score = _score(row[score_at], header[score_at], where)
+        stage = row[stage_at] if stage_at is not None and row[stage_at].strip() else None
+        visit = row[at[VISIT]].strip() if VISIT in at else ""
+        advance_to = row[at[ADVANCE]].strip() if ADVANCE in at else ""
+        metrics = {name: _score(row[index], name, where) for name, index in metric_at.items()}
+        told = {name: value for name, value in metrics.items() if value is not None}
+        rows.append(Row(step, score, stage, _step(visit, VISIT, where) if visit else None, advance_to or None, told))
+    if not rows:
         raise TraceError(f"{path}: has a header and no rows")
-    if all(score is None for score in scores):
+    if all(row.score is None for row in rows):
         raise TraceError(f"{path}: has no row with a score; its column {header[score_at]} is empty")
-    return Trace(str(path), steps, scores, stages if stage_at is not None else None)
+    return Trace(str(path), rows)
 
 
 def _rows(reader: Iterator[list[str]], width: int, path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -2,40 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import groupby
-from operator import itemgetter
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One row: a finished episode, or without a score what else was recorded at that step.
+
+    `stage` is the one in which the episode began, `visit` the visit to it (None: the present one); `advance_to` is
+    the stage that somebody sent the run to at this step; `metrics` are the logged ones that count from here on.
+    """
+
+    step: int
+    score: float | None = None
+    stage: str | None = None
+    visit: int | None = None
+    advance_to: str | None = None
+    metrics: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Rows in the order in which they were recorded; a row without a score tells the step count alone.
-
-    `steps` never goes back: equal steps are episodes that ended within one step boundary. `stages` are the names
-    of the stages in which the episodes began, and of those that were entered; None where the recording does not tell.
-    """
+    """Rows in the order in which they were recorded. Steps never go back: rows of equal step are one boundary."""
 
     name: str
-    steps: list[int]
-    scores: list[float | None]
-    stages: list[str | None] | None = None
+    rows: list[Row] = field(default_factory=list)
 
-    def boundaries(self) -> Iterator[tuple[int, list[tuple[str | None, float]]]]:
-        """Each step with the stage and score of every episode that ended at it."""
-        stages: Sequence[str | None] = self.stages or [None] * len(self.steps)
-        rows = zip(self.steps, stages, self.scores, strict=True)
-        for step, group in groupby(rows, key=itemgetter(0)):
-            yield step, [(stage, score) for _, stage, score in group if score is not None]
+    @property
+    def steps(self) -> list[int]:
+        return [row.step for row in self.rows]
+
+    @property
+    def scores(self) -> list[float | None]:
+        return [row.score for row in self.rows]
+
+    @property
+    def stages(self) -> list[str | None] | None:
+        """The rows' stages; None where the recording does not tell them."""
+        stages = [row.stage for row in self.rows]
+        return stages if any(stage is not None for stage in stages) else None
+
+    def boundaries(self) -> Iterator[tuple[int, list[Row]]]:
+        """Each step with its rows."""
+        for step, rows in groupby(self.rows, key=lambda row: row.step):
+            yield step, list(rows)
 
     def entered(self) -> dict[str, int]:
         """Each stage's name and the step of its first row, in the order in which they appear."""
         entered: dict[str, int] = {}
-        for stage, step in zip(self.stages or (), self.steps, strict=False):
-            if stage is not None:
-                entered.setdefault(stage, step)
+        for row in self.rows:
+            if row.stage is not None:
+                entered.setdefault(row.stage, row.step)
         return entered
 
     def stage_names(self) -> list[str]:
         """The stages' names in the order of their first appearance."""
         return list(self.entered())
+
+
+def trace_of(name: str, steps: list[int], scores: list[float | None], stages: list[str | None] | None = None) -> Trace:
+    """A trace from columns."""
+    named = stages or [None] * len(steps)
+    return Trace(name, [Row(*row) for row in zip(steps, scores, named, strict=True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -54,8 +55,7 @@ def check_environments(stages: tuple[Stage, ...]) -> list[Fault]:
     """Make each stage's environment once; what cannot be made, or has other spaces than the first, is a fault."""
     faults: list[Fault] = []
     first: tuple[Stage, gym.Env[Any, Any]] | None = None
-    for index, stage in enumerate(stages):
-        path = ("curriculum", "stages", index)
+    for path, stage in places(stages):
         try:
             env = make_environment(stage)
         except gym.error.Error as error:
@@ -63,13 +63,56 @@ def check_environments(stages: tuple[Stage, ...]) -> list[Fault]:
         except Exception as error:  # an environment's constructor may raise anything
             settings = f" with env_overrides {dict(stage.env_overrides)}" if stage.env_overrides else ""
             message = f"stage '{stage.name}': {stage.curriculum} cannot be made{settings}: {_one_line(error)}"
+            message = several_agents(stage, error) or message
             faults.append(Fault((*path, "env_overrides" if stage.env_overrides else "curriculum"), message))
         else:
-            if first is None:
+            reason = several_agents(stage, env)
+            if reason:
+                faults.append(Fault((*path, "curriculum"), reason))
+            elif first is None:
                 first = stage, env
             else:
                 faults += _compared(first, (stage, env), path)
     return faults
+
+
+def places(stages: tuple[Stage, ...]) -> Iterator[tuple[tuple[str | int, ...], Stage]]:
+    """Every stage that is played, with its path in the recipe."""
+    for index, stage in enumerate(stages):
+        path = ("curriculum", "stages", index)
+        if stage.parallel:
+            yield from (((*path, "parallel", at), member) for at, member in enumerate(stage.parallel))
+        else:
+            yield path, stage
+
+
+def several_agents(stage: Stage, made: gym.Env[Any, Any] | Exception) -> str:
+    """Why the one learner cannot play what was made, or failed to be, where that is no single agent's environment."""
+    if isinstance(made, Exception):
+        found = _one_line(made) if "must inherit from the gymnasium.Env class" in str(made) else ""
+    else:
+        found = _foreign(made)
+    if not found:
+        return ""
+    return (
+        f"stage '{stage.name}': this trainer has one learner that plays one agent over Gymnasium's plain spaces, "
+        f"the same in every stage, and here {found}; a trainer of your own may do it: `trainer: {{command: […]}}`"
+    )
+
+
+def _foreign(env: gym.Env[Any, Any]) -> str:
+    agents = getattr(env.unwrapped, "possible_agents", None)
+    if agents is not None:
+        return f"are {len(agents)} agents"
+    spaces = gym.spaces
+    plain = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+    if not isinstance(env.action_space, plain):
+        return f"the action space is {env.action_space}"
+    observed = env.observation_space
+    entries = list(observed.spaces.values()) if isinstance(observed, spaces.Dict) else [observed]
+    if not all(isinstance(entry, plain) for entry in entries):
+        return f"the observation space is {observed}"
+    return ""
 
 
 def _compared(

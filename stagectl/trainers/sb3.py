@@ -21,14 +21,15 @@ from stagectl.adapters.gymnasium import StagedEnv
 from stagectl.adapters.sb3 import SessionCallback, session_logger
 from stagectl.curriculum import StagedProgressiveCurriculum
 from stagectl.curriculum.fields import optional, parse_number, read_fields, whole
-from stagectl.errors import Fault, nearest
+from stagectl.errors import Fault, UsageError, nearest
 from stagectl.recipe import Recipe, build_curriculum, import_from
 from stagectl.session import Session, attach
 from stagectl.trainers.environments import check_environments, is_minigrid_view, make_environment
 from stagectl.trainers.minigrid import ViewExtractor
+from stagectl.trainers.stage_settings import NORMALIZE, check_stages, normalized
 
 ALGORITHMS = ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
-OWN_ARGUMENTS = ("algorithm", "n_envs", "policy", "threads")
+OWN_ARGUMENTS = ("algorithm", "n_envs", *NORMALIZE, "policy", "threads")
 DEFAULT_N_ENVS = 16
 VIEW_POLICY = {
     "features_extractor_class": ViewExtractor,
@@ -51,7 +52,7 @@ def train(session: Session) -> None:
     model.set_logger(session_logger(session))
     model.learn(
         total_timesteps=budget,
-        callback=SessionCallback(session, recipe.trainer.checkpoint_every),
+        callback=SessionCallback(session, recipe.trainer.checkpoint_every, make_environment),
     )
 
 
@@ -61,9 +62,10 @@ def build_model(recipe: Recipe, curriculum: StagedProgressiveCurriculum) -> Base
     algorithm = getattr(stable_baselines3, arguments.pop("algorithm", "PPO"))
     n_envs = arguments.pop("n_envs", DEFAULT_N_ENVS)
     arguments.pop("threads", None)
-    envs = DummyVecEnv([lambda: StagedEnv(curriculum, make_environment) for _ in range(n_envs)])
+    envs: VecEnv = DummyVecEnv([lambda: StagedEnv(curriculum, make_environment) for _ in range(n_envs)])
     policy, policy_kwargs = _policy_for(envs, arguments.pop("policy", None))
     policy_kwargs = {**policy_kwargs, **arguments.pop("policy_kwargs", {})}
+    envs = normalized(envs, arguments)
     model: BaseAlgorithm = algorithm(
         policy, envs, seed=recipe.trainer.seed, policy_kwargs=policy_kwargs or None, **arguments
     )
@@ -75,6 +77,7 @@ def check(recipe: Recipe) -> list[Fault]:
     faults = _check_arguments(_arguments(recipe)) + check_environments(recipe.stages)
     if recipe.trainer.total_timesteps is None:
         faults.append(Fault(("trainer",), "`total_timesteps:` is missing; it is the run's step budget"))
+    faults += check_stages(recipe, ALGORITHMS)
     if faults:
         return faults
     try:
@@ -132,6 +135,8 @@ def _check_arguments(arguments: Mapping[str, Any]) -> list[Fault]:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s - %(message)s", stream=sys.stdout)
     with attach() as session:
+        if not isinstance(session, Session):
+            raise UsageError("the bundled trainer is one process", hint="torchrun is for a script of your own")
         import_from(session.recipe.folder)
         train(session)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stagectl.runs import RunStatus
+from stagectl.runs.status import StageStatus
 
 FEWEST = 6
 RECENT = 0.4  # share of the stage's steps that the fit looks back over
@@ -37,17 +38,32 @@ def steps_left(status: RunStatus) -> float | None:
     entry = status.stage
     if entry is None:
         return None
-    stage, inside = entry.stage, status.steps_in(status.current)
-    if stage.transition_criteria == "time":
-        steps: float | None = max(0.0, stage.time_threshold_steps - inside)
-    elif stage.transition_criteria == "performance":
-        steps = _latest(_steps_to_threshold(status), _steps_to_episodes(status))
-    else:
-        steps = None if status.total_timesteps is None else max(0.0, status.total_timesteps - status.step)
+    stage = status.curriculum[status.current]
+    inside = status.step - (entry.entered or 0)
+    steps = _steps_by_criterion(status, entry, inside)
     if stage.max_steps is not None and stage.on_timeout == "advance":
         limit = max(0.0, stage.max_steps - inside)
         return limit if steps is None else min(steps, limit)
     return steps
+
+
+def _steps_by_criterion(status: RunStatus, entry: StageStatus, inside: int) -> float | None:
+    """As the short forms say; what a criterion of the user's own words or a group needs cannot be told."""
+    stage = status.curriculum[status.current]
+    if stage.transition_criteria is None:
+        return None if status.total_timesteps is None else max(0.0, status.total_timesteps - status.step)
+    if stage.advance_when is not None or stage.next or stage.parallel:
+        return None
+    by_time = max(0.0, float(stage.time_threshold_steps - inside))
+    by_performance = _latest(_steps_to_threshold(status, entry, inside), _steps_to_episodes(entry, inside))
+    match stage.transition_criteria:
+        case "time":
+            return by_time
+        case "both":
+            return _latest(by_time, by_performance)
+        case "either":
+            return by_time if by_performance is None else min(by_time, by_performance)
+    return by_performance
 
 
 def _latest(*steps: float | None) -> float | None:
@@ -55,22 +71,21 @@ def _latest(*steps: float | None) -> float | None:
     return max(known) if len(known) == len(steps) else None
 
 
-def _steps_to_episodes(status: RunStatus) -> float | None:
-    entry, inside = status.stages[status.current], status.steps_in(status.current)
+def _steps_to_episodes(entry: StageStatus, inside: int) -> float | None:
     missing = entry.stage.min_episodes - entry.episodes
     if missing <= 0:
         return 0.0
     return missing * inside / entry.episodes if entry.episodes and inside else None
 
 
-def _steps_to_threshold(status: RunStatus) -> float | None:
-    entry = status.stages[status.current]
-    if entry.performance is None:
+def _steps_to_threshold(status: RunStatus, entry: StageStatus, inside: int) -> float | None:
+    threshold = entry.stage.threshold_at(inside)
+    if entry.performance is None or threshold is None:
         return None
-    gap = entry.stage.performance_threshold - entry.performance
+    gap = threshold - entry.performance
     if gap <= 0:
         return 0.0
-    span = RECENT * status.steps_in(status.current)
+    span = RECENT * inside
     recent = [(step, value) for step, value in entry.history if step >= status.step - span]
     slope = _rising_slope(recent)
     if slope is None or gap / slope > FARTHEST * span:

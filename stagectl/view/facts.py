@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from stagectl.curriculum import Stage, Term
+from stagectl.curriculum.evidence import shown
 from stagectl.runs import ENDED, Liveness, RunStatus, judge
 from stagectl.view.estimate import budget_seconds, estimate_seconds
 from stagectl.view.lines import DIM, Part
@@ -88,10 +90,10 @@ def waiting(status: RunStatus) -> list[Part]:
 
 
 def term_numbers(term: Term) -> tuple[str, str]:
-    """A term's value and target as they are shown."""
-    if term.name == "performance":
-        return versus(term.value, term.target)
-    return steps(int(term.value)), steps(int(term.target))
+    """A term's value and target as they are shown; whole numbers are counts."""
+    if term.value == int(term.value) and term.target == int(term.target) and "performance" not in term.name:
+        return steps(int(term.value)), steps(int(term.target))
+    return versus(term.value, term.target)
 
 
 def limit(stage: Stage, inside: int) -> list[Part]:
@@ -99,7 +101,8 @@ def limit(stage: Stage, inside: int) -> list[Part]:
     if stage.max_steps is None:
         return []
     near = inside >= 0.8 * stage.max_steps
-    text = f"{steps(inside)} of {steps(stage.max_steps)} steps, {TIMEOUTS[stage.on_timeout]}"
+    then = f"then {clean(stage.goto)}" if stage.goto else TIMEOUTS[stage.on_timeout]
+    text = f"{steps(inside)} of {steps(stage.max_steps)} steps, {then}"
     return [(text, "yellow" if near else "")]
 
 
@@ -109,19 +112,20 @@ def is_applied(status: RunStatus) -> bool:
 
 
 def _prospects(status: RunStatus) -> list[tuple[str, list[Part]]]:
-    entry = status.stages[status.current]
+    stage = status.curriculum[status.current]
     said = [("waiting for", waiting(status))]
     if not is_applied(status) and status.ready:
-        said.append(("", [(f"{clean(entry.stage.name)}: ordered, not yet applied", "yellow")]))
+        said.append(("", [(f"{clean(stage.name)}: ordered, not yet applied", "yellow")]))
     said.append(("next", _next(status)))
-    if parts := limit(entry.stage, status.steps_in(status.current)):
+    entered = status.stage.entered if status.stage else 0
+    if parts := limit(stage, status.step - (entered or 0)):
         said.append(("limit", parts))
     return said
 
 
 def _next(status: RunStatus) -> list[Part]:
-    last = status.current + 1 == len(status.stages)
-    where = "the end" if last else clean(status.stages[status.current + 1].stage.name)
+    last = status.current + 1 == len(status.curriculum)
+    where = "the end" if last else clean(status.name_of(status.current + 1))
     seconds = estimate_seconds(status)
     if seconds is None:
         return [("—", DIM)]
@@ -133,13 +137,12 @@ def _next(status: RunStatus) -> list[Part]:
 
 
 def _term(term: Term) -> Part:
-    value, target = term_numbers(term) if term.value == term.value else ("no data", term_numbers(_zero(term))[1])
-    text = f"{term.name} {value} of {target}"
+    if math.isnan(term.value) or math.isnan(term.target):
+        value, target = shown(term.value), shown(term.target)
+    else:
+        value, target = term_numbers(term)
+    text = f"{clean(term.name)} {value} {'of' if term.operator == '>=' else term.operator} {target}"
     return (f"{text} ok", "green") if term.holds else (text, "yellow")
-
-
-def _zero(term: Term) -> Term:
-    return Term(term.name, 0.0, term.target)
 
 
 def _troubles(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:

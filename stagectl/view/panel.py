@@ -81,10 +81,10 @@ def _step_words(status: RunStatus) -> str:
 
 def _curve(status: RunStatus, width: int) -> list[Text]:
     """The sparkline of the current stage's performance, on the scale of its bar."""
-    entry = status.stages[status.current]
+    entry = status.stage or status.stages[0]
     if not entry.history:
         return labelled("performance", [(NO_DATA, DIM)], width)
-    low, high = scale(entry)
+    low, high = scale(entry, status.step - (entry.entered or 0))
     line = sparkline(entry.history, min(40, width - 24), low=low, high=high)
     return labelled("performance", [(line, "cyan"), (score(entry.performance), "")], width, separator="  ")
 

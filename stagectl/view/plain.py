@@ -39,7 +39,7 @@ def progress_words(status: RunStatus) -> str:
         parts = [f"step {steps(status.step)} of {steps(total)} ({percent(status.step / total)})"]
     if status.stage is not None:
         meter = gauge(status, status.current)
-        by_score = status.stage.stage.transition_criteria == "performance"
+        by_score = status.stage.stage.transition_criteria in ("performance", "both", "either")
         unit = "performance" if by_score or not meter.target else "steps"
         parts.append(f"stage {_stage(status, status.current)}")
         parts.append(f"{unit} {meter.value} of {meter.target}" if meter.target else f"{unit} {meter.value}")
@@ -57,12 +57,12 @@ def _stamped(event: Event, kind: str, words: str) -> str:
 
 
 def _stage(status: RunStatus, index: int) -> str:
-    return f"{index + 1}/{len(status.stages)} {clean(status.stages[index].stage.name)}"
+    return f"{index + 1}/{len(status.curriculum)} {clean(status.name_of(index))}"
 
 
 def _created(event: Event, status: RunStatus) -> str:
     budget = f", {steps(status.total_timesteps)} steps" if status.total_timesteps else ""
-    names = " → ".join(clean(entry.stage.name) for entry in status.stages)
+    names = " → ".join(clean(stage.name) for stage in status.curriculum)
     return f"run {clean(status.run_id)}, recipe {clean(status.recipe)}, {clean(status.backend)}{budget}, stages {names}"
 
 

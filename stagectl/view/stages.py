@@ -16,15 +16,23 @@ from stagectl.view.grid import gap_for
 from stagectl.view.lines import DIM, bar, fitted, padded
 from stagectl.view.words import NOTHING, clean, score, short_steps, steps, versus
 
-Place = Literal["done", "current", "halted", "broken", "later"]
+Place = Literal["done", "current", "halted", "broken", "rehearsed", "later"]
 _MARKS = {
     "done": ("✓", "green"),
     "current": ("▶", "bold cyan"),
     "halted": ("■", "yellow"),
     "broken": ("✗", "red"),
+    "rehearsed": ("↻", "cyan"),
     "later": ("·", DIM),
 }
-_BAR_STYLES = {"done": "green", "current": "cyan", "halted": "yellow", "broken": "red", "later": DIM}
+_BAR_STYLES = {
+    "done": "green",
+    "current": "cyan",
+    "halted": "yellow",
+    "broken": "red",
+    "rehearsed": "green",
+    "later": DIM,
+}
 
 
 @dataclass(frozen=True)
@@ -76,9 +84,12 @@ def stage_lines(status: RunStatus, facts: Facts, width: int) -> list[Text]:
 
 def place_of(status: RunStatus, index: int, facts: Facts) -> Place:
     """Where a stage stands in its run."""
-    if index > status.current:
-        return "later"
-    if index < status.current or facts.state == "completed":
+    entry = status.stages[index]
+    if entry.top != status.current:
+        if entry.stage.name in status.curriculum[status.current].rehearse and not facts.over:
+            return "rehearsed"
+        return "later" if entry.entered is None else "done"
+    if facts.state == "completed":
         return "done"
     if facts.state in ("failed", "crashed"):
         return "broken"
@@ -91,12 +102,15 @@ def gauge(status: RunStatus, index: int) -> Gauge:
     """A stage's bar: performance against its threshold, else steps against their threshold or the budget's rest."""
     entry = status.stages[index]
     stage, inside = entry.stage, status.steps_in(index)
-    if stage.transition_criteria == "performance":
+    if stage.transition_criteria in ("performance", "both", "either"):
         performance = reached(status, index)
-        low, high = scale(entry)
-        value, target = versus(performance, stage.performance_threshold)
-        mark = _share(stage.performance_threshold, low, high)
-        return Gauge(0.0 if performance is None else _share(performance, low, high), mark, value, target)
+        low, high = scale(entry, inside)
+        share = 0.0 if performance is None else _share(performance, low, high)
+        threshold = threshold_of(entry, inside)
+        if threshold is None:
+            return Gauge(share, None, score(performance), "")
+        value, target = versus(performance, threshold)
+        return Gauge(share, _share(threshold, low, high), value, target)
     goal: int | None = stage.time_threshold_steps
     if stage.transition_criteria is None:
         goal = None if status.total_timesteps is None else status.total_timesteps - (entry.entered or 0)
@@ -108,22 +122,30 @@ def gauge(status: RunStatus, index: int) -> Gauge:
 
 
 def reached(status: RunStatus, index: int) -> float | None:
-    """A stage's performance; of one that was left what it was then, for late scores decide nothing any more."""
-    for event in status.transitions:
-        if event["from_stage"] == index:
+    """A stage's performance; of one that was left what it was then, unless it is rehearsed: then what it is now."""
+    entry = status.stages[index]
+    if entry.stage.name in status.curriculum[status.current].rehearse:
+        return entry.performance
+    for event in reversed(status.transitions):
+        if event["from_stage"] == entry.top and event["step"] == entry.left and event["from_name"] == entry.stage.name:
             performance: float | None = event["performance"]
             return performance
-    return status.stages[index].performance
+    return entry.performance
 
 
-def scale(entry: StageStatus) -> tuple[float, float]:
+def threshold_of(entry: StageStatus, inside: int) -> float | None:
+    """The performance to reach, as it is after so many steps; None where a criterion in words decides."""
+    return None if entry.stage.advance_when is not None else entry.stage.threshold_at(inside)
+
+
+def scale(entry: StageStatus, inside: int) -> tuple[float, float]:
     """The scores at the two ends of a stage's bar: 0 and 1 where scores are bounded, else what was seen."""
     stage = entry.stage
     if stage.score.bounded:
         return 0.0, 1.0
-    seen = [value for _, value in entry.history if math.isfinite(value)]
-    low = min(0.0, stage.performance_threshold, *seen)
-    high = max(stage.performance_threshold, *seen) if seen else stage.performance_threshold
+    threshold = threshold_of(entry, inside)
+    seen = [value for _, value in entry.history if math.isfinite(value)] + ([] if threshold is None else [threshold])
+    low, high = min(0.0, *seen), max(0.0, *seen)
     return low, high + max(0.1 * (high - low), 1e-9)
 
 

@@ -46,7 +46,7 @@ def _row(status: RunStatus, liveness: Liveness | None, now: float) -> tuple[str,
     facts = judged(status, liveness, now)
     stage = NOTHING
     if status.stage is not None:
-        stage = f"{status.current + 1}/{len(status.stages)} {clean(status.stage.stage.name)}"
+        stage = f"{status.current + 1}/{len(status.curriculum)} {clean(status.name_of(status.current))}"
     seen = age(facts.silence) if status.last_time else NOTHING
     return (run, recipe, facts.word, stage, steps(status.step), duration(facts.elapsed), seen)
 

@@ -11,12 +11,13 @@ import pytest
 from stagectl.cli import app, run_command
 
 SURFACE = {
-    "run": "RECIPE KEY=VALUE --detach --dry-run --output --progress",
+    "run": "RECIPE KEY=VALUE --from --only --detach --dry-run --output --progress",
     "status": "RUN_ID --watch --output --progress",
     "simulate": "TRACE KEY=VALUE --recipe --stages --step-column --score-column --stage-column --output",
     "list": "-n --output",
     "logs": "RUN_ID --follow --lines",
     "stop": "RUN_ID --grace",
+    "advance": "RUN_ID --to",
     "rm": "RUN_ID...",
     "export": "RUN_ID --to",
     "validate": "RECIPE KEY=VALUE --import",

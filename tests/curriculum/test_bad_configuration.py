@@ -92,6 +92,25 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
         "stages.0.performance_threshold",
         "leaves by time, so this has no effect",
     ),
+    (
+        {"stages": [{**A, "performance_threshold": 0.5, "advance_when": "steps > 1"}, "b"]},
+        "stages.0.performance_threshold",
+        "`advance_when` says when stage 'a' ends, so this has no effect",
+    ),
+    (
+        {"stages": [{**A, "time_threshold_steps": 5, "advance_when": "steps > 1"}, "b"]},
+        "stages.0.time_threshold_steps",
+        "`advance_when` says when stage 'a' ends, so this has no effect",
+    ),
+    ({"stages": ["a", "b"], "on_enter": {"reset": ["optimiser"]}}, "on_enter", "did you mean 'optimizer'?"),
+    ({"stages": ["a", "b"], "on_enter": {"warmup": 3}}, "on_enter", "warmup: unknown key"),
+    ({"stages": ["a", "b"], "evaluate": {"every": 10}}, "evaluate", "expected {every: STEPS, episodes: NUMBER}"),
+    ({"stages": ["a", "b"], "evaluate": {"every": 10, "episodes": 1, "earlier": 1}}, "evaluate", "true or false"),
+    ({"stages": ["a", "b"], "trainer": {"lr": {"from": 1, "to": 0}}}, "trainer", "lacks over"),
+    ({"stages": ["a", "b"], "trainer": 3}, "trainer", "expected a mapping, found 3"),
+    ({"stages": ["a", "b"], "advance_when": 3}, "advance_when", "expected a criterion as text"),
+    ({"stages": ["a", "b"], "rehearse": {"a": 0.1}}, "rehearse", "unknown key"),
+    ({"stages": ["a", "b"], "start": 1}, "start", "expected text, found 1"),
 ]
 
 

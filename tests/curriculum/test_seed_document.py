@@ -107,7 +107,7 @@ def test_a_stage_is_left_when_its_performance_reaches_the_threshold(block: dict[
     curriculum = StagedProgressiveCurriculum(**block)
     *before, decision = complete(curriculum, 1.0, 10)
     assert before == [None] * 9
-    assert decision == StageTransition(0, 1, "navigation_training", "navigation_sequence", 0, 1.0, "performance")
+    assert decision == StageTransition(0, 1, "navigation_training", "navigation_sequence", 0, 1.0, "performance", 0.8)
 
 
 def test_performance_below_the_threshold_holds_the_stage(block: dict[str, Any]) -> None:
@@ -193,7 +193,7 @@ def test_the_documents_custom_curriculum_needs_performance_and_time(block: dict[
     assert complete(curriculum, 1.0, 50) == [None] * 50  # performance alone
     decision = curriculum.update_step_count(100_000)
     assert decision == StageTransition(
-        0, 1, "navigation_training", "navigation_sequence", 100_000, 1.0, "CustomStagedCurriculum"
+        0, 1, "navigation_training", "navigation_sequence", 100_000, 1.0, "CustomStagedCurriculum", 0.8
     )
     assert curriculum.update_step_count(300_000) is None  # time alone
     assert [bool(d) for d in complete(curriculum, 1.0, 10)] == [False] * 9 + [True]
@@ -208,7 +208,8 @@ def test_the_documents_custom_curriculum_is_not_moved_by_no_data(block: dict[str
 
 
 def test_the_metrics_have_the_documents_keys() -> None:
-    metrics = document_metrics(["navigation", "sequence", "simple"], 1, [0.0, 1.0, 0.0], [0.81, 0.4, None])
+    stages = StagedProgressiveCurriculum(["navigation", "sequence", "simple"]).stages
+    metrics = document_metrics(stages, 1, [0.81, 0.4, None])
     assert metrics == {
         "curriculum/current_stage": 1,
         "curriculum/stage_name": "sequence",
@@ -227,4 +228,4 @@ def test_the_probabilities_over_stages_are_one_hot_for_the_current_stage(block: 
 def test_a_transition_event_has_the_documents_keys_and_the_reason() -> None:
     transition = StageTransition(0, 1, "a", "b", 7, 0.8, "performance")
     keys = {"from_stage", "to_stage", "from_name", "to_name", "step", "performance", "reason"}
-    assert transition.to_dict().keys() == keys
+    assert transition.to_dict().keys() == {*keys, "threshold"}

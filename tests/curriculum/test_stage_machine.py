@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from stagectl.curriculum import CurriculumEnd, Score, Stage, StagedProgressiveCurriculum, StageTransition, merge
+from stagectl.curriculum import (
+    CurriculumEnd,
+    Finished,
+    Score,
+    Stage,
+    StagedProgressiveCurriculum,
+    StageTransition,
+    merge,
+)
 from stagectl.errors import CurriculumError, ScoreError
 
 TWO = ["first", "second"]
@@ -193,19 +201,53 @@ def test_the_finished_episodes_of_a_step_are_kept_in_order_until_the_next() -> N
     curriculum.decide_between_steps()
     for name, score in (("second", 0.1), ("first", 0.2), ("second", 0.3)):
         curriculum.complete_task(name, score)
-    assert list(curriculum.finished) == [(1, 0.1), (0, 0.2), (1, 0.3)]
+    assert list(curriculum.finished) == [Finished(1, 0.1), Finished(0, 0.2), Finished(1, 0.3)]
     curriculum.update_step_count(1)
     assert list(curriculum.finished) == []
 
 
-def test_a_call_makes_at_most_one_transition() -> None:
-    curriculum = StagedProgressiveCurriculum(["a", "b", "c", "d"], min_episodes=1)
-    for name in "bcd":
-        curriculum.complete_task(name, 1.0)
-    assert isinstance(curriculum.complete_task("a", 1.0), StageTransition)
-    assert curriculum.current_stage == 1
+def test_a_second_telling_of_the_same_step_decides_nothing_and_keeps_what_finished_for_the_next() -> None:
+    curriculum = StagedProgressiveCurriculum(TWO, min_episodes=1)
+    curriculum.decide_between_steps()
+    assert curriculum.update_step_count(10) is None
+    curriculum.complete_task("first", 1.0)
+    assert curriculum.update_step_count(10) is None
+    assert (list(curriculum.finished), curriculum.episodes()) == ([Finished(0, 1.0)], [0, 0])
+    assert isinstance(curriculum.update_step_count(11), StageTransition)
+
+
+def test_an_episode_of_an_earlier_visit_says_which() -> None:
+    curriculum = StagedProgressiveCurriculum(TWO)
+    curriculum.decide_between_steps()
+    old, late = curriculum.get_task(), curriculum.get_task()
+    curriculum.request_stage("first")
     curriculum.update_step_count(1)
-    assert curriculum.current_stage == 2
+    old.complete(0.5)
+    curriculum.get_task().complete(0.25)
+    assert list(curriculum.finished) == [Finished(0, 0.5, 1), Finished(0, 0.25, None)]
+    curriculum.update_step_count(2)
+    assert (curriculum.episodes(), curriculum.performance()) == ([1, 0], [0.25, None])
+    late.complete(0.5)
+    assert list(curriculum.finished) == [Finished(0, 0.5, 1)]
+
+
+def test_a_call_makes_at_most_one_transition() -> None:
+    """Stages that may be left as soon as they are entered are left at one boundary each."""
+    curriculum = StagedProgressiveCurriculum(["a", "b", "c", "d"], advance_when="total_steps >= 5")
+    stages = []
+    for steps in (5, 6, 7, 8):
+        curriculum.update_step_count(steps)
+        stages.append(curriculum.stage.name)
+    assert stages == ["b", "c", "d", "d"]
+
+
+def test_scores_told_for_a_stage_before_it_was_entered_do_not_count_when_it_is() -> None:
+    curriculum = StagedProgressiveCurriculum(["a", "b", "c"], min_episodes=1)
+    curriculum.complete_task("b", 1.0)
+    assert curriculum.performance() == [None, 1.0, None]
+    curriculum.complete_task("a", 1.0)
+    assert (curriculum.stage.name, curriculum.episodes(), curriculum.performance()) == ("b", [1, 0, 0], [1, None, None])
+    assert curriculum.update_step_count(1) is None
 
 
 def test_a_leap_over_many_time_thresholds_is_one_transition() -> None:
@@ -241,8 +283,11 @@ def test_the_last_stage_without_a_criterion_of_its_own_never_ends_by_itself() ->
 @pytest.mark.parametrize("own", [{"performance_threshold": 0.5}, {"transition_criteria": "performance"}])
 def test_the_last_stage_ends_by_its_own_criterion(own: dict[str, Any]) -> None:
     curriculum = StagedProgressiveCurriculum([{"curriculum": "only", **own}], min_episodes=2)
+    threshold = own.get("performance_threshold", 0.8)
     curriculum.update_step_count(77)
-    assert fed(curriculum, "only", 1.0, 2)[-1] == CurriculumEnd("completed", 0, "only", 77, 1.0, "performance")
+    assert fed(curriculum, "only", 1.0, 2)[-1] == CurriculumEnd(
+        "completed", 0, "only", 77, 1.0, "performance", threshold
+    )
 
 
 def test_the_last_stage_ends_by_its_own_time() -> None:
@@ -256,12 +301,12 @@ def test_a_stage_that_runs_out_of_steps_ends_the_curriculum(on_timeout: str | No
     settings = {"on_timeout": on_timeout} if on_timeout else {}
     curriculum = StagedProgressiveCurriculum(TWO, max_steps=100, **settings)
     assert curriculum.update_step_count(99) is None
-    assert curriculum.update_step_count(120) == CurriculumEnd(outcome, 0, "first", 120, None, "timeout")
+    assert curriculum.update_step_count(120) == CurriculumEnd(outcome, 0, "first", 120, None, "timeout", 0.8)
 
 
 def test_a_stage_that_runs_out_of_steps_advances_where_the_recipe_says_so() -> None:
     curriculum = StagedProgressiveCurriculum(TWO, max_steps=100, on_timeout="advance")
-    assert curriculum.update_step_count(100) == StageTransition(0, 1, "first", "second", 100, None, "timeout")
+    assert curriculum.update_step_count(100) == StageTransition(0, 1, "first", "second", 100, None, "timeout", 0.8)
     assert curriculum.update_step_count(199) is None
     assert curriculum.update_step_count(200) == CurriculumEnd("completed", 1, "second", 200, None, "timeout")
 
@@ -292,10 +337,51 @@ def test_a_state_of_another_version_is_refused() -> None:
         curriculum.load_state_dict({**curriculum.state_dict(), "version": 99})
 
 
-def test_a_state_of_other_stages_is_refused_with_both_lists() -> None:
-    state = StagedProgressiveCurriculum(["a", "b"]).state_dict()
-    with pytest.raises(CurriculumError, match="of stages a, b; this curriculum has first, second"):
-        StagedProgressiveCurriculum(TWO).load_state_dict(state)
+LAST = {"curriculum": "c", "transition_criteria": "performance"}
+RECIPE = {"stages": [{"curriculum": "a", "rehearse": {"b": 0.1}}, "b", LAST], "env_overrides": {"x": (1, 2)}}
+CHANGES: list[tuple[dict[str, Any], list[str]]] = [
+    (RECIPE, []),
+    ({**RECIPE, "min_episodes": 10, "performance_threshold": "0.80"}, []),  # the same, said otherwise
+    (
+        {**RECIPE, "stages": [*RECIPE["stages"][:2], "d"]},
+        ["stages: stage 'c' is gone", "stages: stage 'd' is new"],
+    ),
+    (
+        {**RECIPE, "stages": [RECIPE["stages"][0], "c", {**LAST, "curriculum": "b"}]},
+        ["stages: were in the order a, b, c and are in the order a, c, b"],
+    ),
+    (
+        {**RECIPE, "stages": [{"curriculum": "a", "rehearse": {"b": 0.2}}, "b", LAST]},
+        ["stages.a.rehearse: stage 'a' had {'b': 0.1} and has {'b': 0.2}"],
+    ),
+    (
+        {**RECIPE, "stages": [RECIPE["stages"][0], {"curriculum": "b", "max_steps": 9, "on_timeout": "stop"}, LAST]},
+        [
+            "stages.b.max_steps: stage 'b' had None and has 9",
+            "stages.b.on_timeout: stage 'b' had 'fail' and has 'stop'",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "said"), CHANGES, ids=[" ".join(said) or "nothing" for _, said in CHANGES])
+def test_a_state_of_another_recipe_is_refused_with_what_changed_by_stage_and_key(
+    changed: dict[str, Any], said: list[str]
+) -> None:
+    state = json.loads(json.dumps(StagedProgressiveCurriculum(**RECIPE).state_dict()))
+    curriculum = StagedProgressiveCurriculum(**changed)
+    before = curriculum.state_dict()
+    found: list[str] = []
+    try:
+        curriculum.load_state_dict(state)
+    except CurriculumError as error:
+        found = [str(fault) for fault in error.faults]
+    assert found == said
+    assert not said or curriculum.state_dict() == before
+
+
+def test_a_state_is_of_version_two() -> None:
+    assert StagedProgressiveCurriculum(TWO).state_dict()["version"] == 2
 
 
 def test_a_state_survives_json_that_sorts_its_keys() -> None:

@@ -264,3 +264,37 @@ def test_errors_are_json_where_json_was_asked_for(stagectl: Stagectl) -> None:
     assert done.returncode == 4
     assert json.loads(done.stdout)["error"]["kind"] == "not_found"
     assert done.stderr == ""
+
+
+def test_advance_sends_a_run_on_by_hand_and_a_replay_of_its_trace_does_so_too(
+    stagectl: Stagectl, tmp_path: Path
+) -> None:
+    run_id = stagectl.start(ENDLESS)
+    wait_for_step(stagectl, run_id, 30)
+    assert stagectl("advance", run_id).returncode == 0
+    transition = eventually(lambda: stagectl.json("status", run_id)["transitions"])[0]
+    assert (transition["to_name"], transition["reason"]) == ("second", "manual")
+    assert stagectl("advance", run_id, "--to", "first").returncode == 0
+    eventually(lambda: len(stagectl.json("status", run_id)["transitions"]) == 2)
+    wait_for_step(stagectl, run_id, stagectl.json("status", run_id)["step"] + 30)
+    stagectl("stop", run_id)
+    trace = tmp_path / "trace.csv"
+    assert stagectl("export", run_id, "--to", trace).returncode == 0
+    simulated = stagectl.json("simulate", trace, "--recipe", ENDLESS)
+    assert simulated["transitions"] == stagectl.json("status", run_id)["transitions"]
+
+
+def test_advance_to_a_stage_that_does_not_exist_names_the_nearest(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(ENDLESS)
+    refused = stagectl("advance", run_id, "--to", "secnd")
+    assert (refused.returncode, "did you mean 'second'?" in refused.stderr) == (2, True)
+
+
+def test_a_run_may_begin_in_a_later_stage_or_train_one_alone(stagectl: Stagectl) -> None:
+    later = stagectl.start(ENDLESS, "--from", "second")
+    alone = stagectl.start(ENDLESS, "--only", "first")
+    wait_for_step(stagectl, later, 20)
+    wait_for_step(stagectl, alone, 20)
+    assert stagectl.json("status", later)["stage_name"] == "second"
+    assert [stage["name"] for stage in stagectl.json("status", alone)["stages"]] == ["first"]
+    assert stagectl.json("status", alone)["waiting_for"][0]["target"] == 0.8

@@ -22,6 +22,7 @@ import pytest
 
 import stagectl
 from stagectl.adapters.wandb import Standing, is_point, point
+from stagectl.curriculum import Stage
 from stagectl.runs import RunPaths, read_events, read_json
 from stagectl.session import Session
 
@@ -43,7 +44,8 @@ wandb: {{enabled: true, project: metta, entity: metta-research, group: night, ta
 # ── an event becomes a point ────────────────────────────────────────────────────────────────────────────────────
 
 
-STANDING = Standing(("a", "b"), 0, (0.5, None))
+STAGES = (Stage("a", "env/a"), Stage("b", "env/b"))
+STANDING = Standing(STAGES, 0, (0.5, None))
 
 
 def test_episodes_become_the_documents_four_keys() -> None:
@@ -72,7 +74,7 @@ def test_metrics_are_logged_as_they_are_with_the_step_of_their_event() -> None:
 
 
 def test_a_resumed_attempt_stands_in_the_stage_that_it_starts() -> None:
-    later = Standing(("a", "b"), 1).after({"event": "stage_started", "stage": 0, "name": "a"})
+    later = Standing(STAGES, 1).after({"event": "stage_started", "stage": 0, "name": "a"})
     assert later.current == 0
 
 

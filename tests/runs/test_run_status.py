@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stagectl.curriculum import read_stages
+from stagectl.curriculum import Term, read_stages
 from stagectl.errors import DamagedRunError
 from stagectl.runs import (
     EventLog,
@@ -25,6 +26,7 @@ from stagectl.runs import (
     read_liveness,
     read_status,
     status_data,
+    term_data,
     write_json,
 )
 
@@ -59,6 +61,7 @@ class Script:
     def transition(self, step: int, index: int) -> Script:
         names = [stage.name for stage in STAGES]
         facts = {"from_stage": index, "to_stage": index + 1, "performance": 0.8, "reason": "performance"}
+        facts |= {"threshold": 0.8}
         return self.add("stage_transition", step, **facts, from_name=names[index], to_name=names[index + 1])
 
     @property
@@ -83,7 +86,17 @@ def test_episodes_fold_into_their_stages() -> None:
     assert [(entry.episodes, entry.performance) for entry in status.stages] == [(6, 0.6), (1, 1), (0, None)]
     assert status.stages[0].history == [(50, 0.5), (70, 0.6)]
     assert (status.step, status.ready, status.stages[0].applied) == (70, True, True)
-    assert [str(term) for term in status.waiting_for()] == ["performance 0.6 of 0.8", "episodes 6 of 10"]
+
+
+def test_what_a_stage_waits_for_is_what_the_training_process_told_last() -> None:
+    terms = [Term("performance", 0.6, 0.8), Term("episodes", 16, 10, holds=True), Term("eval", math.nan, 1.0, "<")]
+    told = Script().started().add("progress", 70, waiting_for=[term_data(term) for term in terms]).status
+    assert [str(term) for term in told.waiting_for()] == [
+        "performance 0.6 of 0.8",
+        "episodes 16 of 10",
+        "eval no data < 1",
+    ]
+    assert [str(term) for term in Script().status.waiting_for()] == ["performance no data of 0.8", "episodes 0 of 10"]
 
 
 def test_a_transition_moves_the_current_stage_and_its_steps() -> None:
@@ -307,7 +320,9 @@ def test_a_statuss_transitions_have_the_documents_keys_and_the_reason() -> None:
             "step": 100,
             "performance": 0.8,
             "reason": "performance",
+            "threshold": 0.8,
         }
     ]
     assert data["current_stage"] == 1
-    assert data["waiting_for"][0] == {"term": "performance", "value": None, "target": 0.8, "holds": False}
+    term = {"term": "performance", "value": None, "operator": ">=", "target": 0.8, "holds": False}
+    assert data["waiting_for"][0] == term

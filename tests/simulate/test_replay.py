@@ -14,7 +14,7 @@ from stagectl.errors import TraceError
 from stagectl.recipe import build_curriculum, load_recipe
 from stagectl.runs import EventReader, RunPaths
 from stagectl.simulate import default_curriculum, replay
-from stagectl.traces import Trace, read_csv, write_csv
+from stagectl.traces import read_csv, trace_of, write_csv
 
 
 def curriculum(**settings: object) -> StagedProgressiveCurriculum:
@@ -22,21 +22,21 @@ def curriculum(**settings: object) -> StagedProgressiveCurriculum:
 
 
 def test_without_stages_scores_drive_whatever_stage_is_on() -> None:
-    timeline = replay(curriculum(), Trace("t", list(range(0, 4000, 100)), [1.0] * 40))
+    timeline = replay(curriculum(), trace_of("t", list(range(0, 4000, 100)), [1.0] * 40))
     assert [(t.from_name, t.step) for t in timeline.transitions] == [("nav", 900), ("seq", 1900)]
     assert [span.episodes for span in timeline.stages] == [10, 10, 20]
     assert [(span.entered, span.left) for span in timeline.stages] == [(0, 900), (900, 1900), (1900, None)]
 
 
 def test_rows_of_equal_step_decide_once_after_the_last_of_them() -> None:
-    timeline = replay(curriculum(), Trace("t", [500] * 30, [1.0] * 30))
+    timeline = replay(curriculum(), trace_of("t", [500] * 30, [1.0] * 30))
     assert [(t.step, t.performance) for t in timeline.transitions] == [(500, 1.0)]
     assert timeline.stages[0].episodes == 30
 
 
 def test_a_score_counts_for_the_stage_in_which_its_episode_began() -> None:
     steps = [100] * 10 + [200] * 10
-    trace = Trace("t", steps, [1.0] * 10 + [0.0] * 10, ["nav"] * 20)
+    trace = trace_of("t", steps, [1.0] * 10 + [0.0] * 10, ["nav"] * 20)
     timeline = replay(curriculum(), trace)
     assert [span.episodes for span in timeline.stages] == [20, 0, 0]
     assert timeline.stages[1].performance is None
@@ -44,36 +44,36 @@ def test_a_score_counts_for_the_stage_in_which_its_episode_began() -> None:
 
 def test_a_row_without_a_score_moves_the_steps_alone() -> None:
     timed = curriculum(transition_criteria="time", time_threshold_steps=1000)
-    timeline = replay(timed, Trace("t", [10, 1000, 1500], [1.0, None, 1.0]))
+    timeline = replay(timed, trace_of("t", [10, 1000, 1500], [1.0, None, 1.0]))
     assert [(t.step, t.reason) for t in timeline.transitions] == [(1000, "time")]
 
 
 def test_stages_that_are_none_of_the_recipes_are_passed_over_and_that_is_said() -> None:
-    timeline = replay(curriculum(), Trace("t", list(range(20)), [1.0] * 20, ["other"] * 20))
+    timeline = replay(curriculum(), trace_of("t", list(range(20)), [1.0] * 20, ["other"] * 20))
     assert timeline.stages[0].episodes == 10
     assert "none of the trace's stages is the recipe's" in timeline.notes[0]
 
 
 def test_a_stage_that_the_recipe_lacks_is_named() -> None:
     with pytest.raises(TraceError, match="a stage that the recipe does not have: sequence"):
-        replay(curriculum(), Trace("t", [1, 2], [1.0, 1.0], ["nav", "sequence"]))
+        replay(curriculum(), trace_of("t", [1, 2], [1.0, 1.0], ["nav", "sequence"]))
 
 
 def test_without_a_recipe_the_stages_are_the_traces_else_as_many_as_are_asked_for() -> None:
-    assert [s.name for s in default_curriculum(Trace("t", [1], [1.0], ["nav"])).stages] == ["nav"]
-    assert len(default_curriculum(Trace("t", [1], [1.0]), 5).stages) == 5
-    assert len(default_curriculum(Trace("t", [1], [1.0])).stages) == 3
+    assert [s.name for s in default_curriculum(trace_of("t", [1], [1.0], ["nav"])).stages] == ["nav"]
+    assert len(default_curriculum(trace_of("t", [1], [1.0]), 5).stages) == 5
+    assert len(default_curriculum(trace_of("t", [1], [1.0])).stages) == 3
 
 
 def test_the_timeline_ends_where_the_curriculum_does() -> None:
     ending = StagedProgressiveCurriculum(["a", {"curriculum": "b", "performance_threshold": 0.5}])
-    timeline = replay(ending, Trace("t", list(range(0, 9000, 100)), [1.0] * 90))
+    timeline = replay(ending, trace_of("t", list(range(0, 9000, 100)), [1.0] * 90))
     assert timeline.end is not None
     assert (timeline.end.outcome, timeline.end.step, timeline.total_steps) == ("completed", 1900, 1900)
 
 
 def test_the_transitions_have_the_documents_keys_and_the_reason() -> None:
-    data = replay(curriculum(), Trace("t", list(range(20)), [1.0] * 20)).to_data()
+    data = replay(curriculum(), trace_of("t", list(range(20)), [1.0] * 20)).to_data()
     assert list(data["transitions"][0]) == [
         "from_stage",
         "to_stage",
@@ -82,6 +82,7 @@ def test_the_transitions_have_the_documents_keys_and_the_reason() -> None:
         "step",
         "performance",
         "reason",
+        "threshold",
     ]
 
 

@@ -12,7 +12,7 @@ from stagectl.errors import RecipeError, ScoreError
 from stagectl.recipe import build_curriculum, load_recipe
 from stagectl.runs import Event, EventReader, transition_data
 from stagectl.simulate import Timeline, replay
-from stagectl.traces import Trace, read_csv, write_csv
+from stagectl.traces import read_csv, trace_of, write_csv
 
 
 def curriculum(*stages: str, **settings: object) -> StagedProgressiveCurriculum:
@@ -42,14 +42,14 @@ def recorded(folder: Path, budget: str, rollout: int) -> tuple[list[Event], Time
 
 
 def test_the_step_that_reaches_the_budget_is_decided_and_is_the_last() -> None:
-    trace = Trace("t", list(range(100, 2001, 100)), [1.0] * 20)
+    trace = trace_of("t", list(range(100, 2001, 100)), [1.0] * 20)
     timeline = replay(curriculum(), trace, 150)
     assert [t.step for t in timeline.transitions] == [200]
     assert (timeline.total_steps, timeline.total_episodes, timeline.budget_spent) == (200, 2, True)
 
 
 def test_a_trace_that_ends_before_the_budget_does_not_spend_it() -> None:
-    assert not replay(curriculum(), Trace("t", [100], [1.0]), 150).budget_spent
+    assert not replay(curriculum(), trace_of("t", [100], [1.0]), 150).budget_spent
 
 
 @pytest.mark.parametrize(("budget", "rollout"), [("3k", 500), ("1900", 500), ("2k", 999), ("2k", 7000)])
@@ -64,29 +64,29 @@ def test_a_runs_own_trace_gives_its_own_transitions_though_the_last_rollout_over
 
 
 def test_a_boundary_elsewhere_than_recorded_is_noted_with_both_steps() -> None:
-    trace = Trace("t", [100, 200, 300, 400, 1500], [1.0] * 5, ["nav", "nav", "nav", "nav", "seq"])
+    trace = trace_of("t", [100, 200, 300, 400, 1500], [1.0] * 5, ["nav", "nav", "nav", "nav", "seq"])
     (note,) = replay(curriculum(), trace).notes
     assert note.startswith("stage 'seq' is entered at step 200, in the trace at step 1,500; every score still counts")
 
 
 def test_a_stage_that_is_recorded_and_never_entered_is_noted() -> None:
-    (note,) = replay(curriculum(), Trace("t", [1, 2, 3], [0.0, 0.0, 1.0], ["nav", "nav", "seq"])).notes
+    (note,) = replay(curriculum(), trace_of("t", [1, 2, 3], [0.0, 0.0, 1.0], ["nav", "nav", "seq"])).notes
     assert "stage 'seq' is entered never, in the trace at step 3" in note
 
 
 def test_a_trace_without_any_stages_name_is_compared_with_nothing() -> None:
-    assert replay(curriculum(), Trace("t", [1, 2, 3], [1.0] * 3, [None] * 3)).notes == ()
+    assert replay(curriculum(), trace_of("t", [1, 2, 3], [1.0] * 3, [None] * 3)).notes == ()
 
 
 def test_a_stage_whose_name_looks_like_a_task_gets_its_own_scores() -> None:
-    timeline = replay(curriculum("a", "a#1"), Trace("t", [1, 2, 3], [0.0, 0.0, 1.0], ["a", "a", "a#1"]))
+    timeline = replay(curriculum("a", "a#1"), trace_of("t", [1, 2, 3], [0.0, 0.0, 1.0], ["a", "a", "a#1"]))
     assert [span.episodes for span in timeline.stages] == [2, 1]
 
 
 @pytest.mark.parametrize("score", [1e308, -1e101])
 def test_a_score_that_would_overflow_the_average_is_refused_with_stage_and_step(score: float) -> None:
     with pytest.raises(ScoreError, match=r"stage 'nav' at step 7 is .*, too large to average"):
-        replay(curriculum(), Trace("t", [7, 8], [1.0, score]))
+        replay(curriculum(), trace_of("t", [7, 8], [1.0, score]))
 
 
 class Broken(StagedProgressiveCurriculum):
@@ -96,4 +96,4 @@ class Broken(StagedProgressiveCurriculum):
 
 def test_what_a_users_class_raises_is_told_with_the_class_and_the_step() -> None:
     with pytest.raises(RecipeError, match="Broken failed at step 2,000: IndexError: list index out of range"):
-        replay(Broken(["a", "b"], min_episodes=1), Trace("t", [2000], [1.0]))
+        replay(Broken(["a", "b"], min_episodes=1), trace_of("t", [2000], [1.0]))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stagectl.curriculum import CurriculumEnd, StagedProgressiveCurriculum
-from stagectl.runs import Event, Liveness, RunPaths, RunStatus
+from stagectl.runs import Event, Liveness, RunPaths, RunStatus, term_data
 
 START = 1_795_597_397.0
 ALIVE = Liveness(job=True, trainer=True, suspended=False)
@@ -69,7 +69,11 @@ class Story:
         finished = list(curriculum.finished)
         decision = curriculum.update_step_count(self.step)
         numbers = {"episodes": curriculum.episodes(), "performance": curriculum.performance()}
-        self.tell("episodes", scores=finished, **numbers) if finished else self.tell("progress")
+        waiting = [term_data(term) for term in curriculum.waiting_for()]
+        if finished:
+            self.tell("episodes", scores=[[e.stage, e.score] for e in finished], **numbers, waiting_for=waiting)
+        else:
+            self.tell("progress", waiting_for=waiting)
         if decision is not None:
             kind = "curriculum_ended" if isinstance(decision, CurriculumEnd) else "stage_transition"
             fields = {key: value for key, value in decision.to_dict().items() if key != "step"}

@@ -59,7 +59,7 @@ def test_the_current_stage_is_marked_and_those_before_it_are_ticked() -> None:
 def test_what_the_stage_waits_for_is_told_term_by_term() -> None:
     story = Story().begin().rollout([0.0, 1.0, 0.0, 1.0])
     shown = frame(story)
-    assert "performance 0.53 of 0.80" in shown
+    assert "performance 0.50 of 0.80" in shown
     assert "episodes 4 of 10" in shown
     assert "episodes 4 of 10 ok" not in shown
     assert "episodes 12 of 10 ok" in frame(story.rollout([0.0] * 8))

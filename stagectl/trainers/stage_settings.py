@@ -1,0 +1,118 @@
+"""What stages say of the bundled trainer's learner: `trainer:`, `on_enter:` and `evaluate:`, checked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import stable_baselines3
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from stagectl.adapters.evaluation import stages_evaluated
+from stagectl.adapters.sb3_settings import setting_faults
+from stagectl.curriculum import Stage
+from stagectl.curriculum.criteria import own_condition
+from stagectl.curriculum.language import Series, parse_condition, walk
+from stagectl.errors import Fault, nearest
+from stagectl.recipe import Recipe
+from stagectl.trainers.environments import is_minigrid_view, make_environment
+
+Path = tuple[str | int, ...]
+
+NORMALIZE = ("normalize_observations", "normalize_returns")
+_STATS = {"observation_stats": "normalize_observations", "return_stats": "normalize_returns"}
+_OF_A_GROUP = ("trainer", "on_enter", "evaluate")
+
+
+def normalized(envs: VecEnv, arguments: dict[str, Any]) -> VecEnv:
+    """The environments, with observations and returns normalised where the arguments say so; takes these out."""
+    observations, returns = (bool(arguments.pop(name, False)) for name in NORMALIZE)
+    if not observations and not returns:
+        return envs
+    gamma = float(arguments.get("gamma", 0.99))
+    return VecNormalize(envs, norm_obs=observations, norm_reward=returns, gamma=gamma)
+
+
+def check_stages(recipe: Recipe, algorithms: Sequence[str]) -> list[Fault]:
+    """What stages want of the learner and it cannot do."""
+    arguments = recipe.trainer.arguments
+    faults = _check_normalization(recipe, arguments)
+    algorithm = arguments.get("algorithm", "PPO")
+    for index, stage in enumerate(recipe.stages):
+        where = _Written(recipe, index)
+        if algorithm in algorithms:
+            cls = getattr(stable_baselines3, algorithm)
+            faults += setting_faults(cls, stage, arguments, where.path("trainer"))
+        for name in stage.on_enter.reset:
+            if name in _STATS and arguments.get(_STATS[name]) is not True:
+                message = f"cannot reset '{name}': the run does not normalise; add `{_STATS[name]}: true` to `trainer:`"
+                faults.append(Fault((*where.path("on_enter"), "reset"), message))
+        faults += where.members_own()
+    unique = list(dict.fromkeys(faults))  # what stands in the curriculum is every stage's
+    return unique + _check_metrics(recipe)
+
+
+class _Written:
+    """Where a stage's setting stands in the recipe: in the stage itself, or in the curriculum for all of them."""
+
+    def __init__(self, recipe: Recipe, index: int) -> None:
+        self._entry = (recipe.curriculum.get("stages") or [])[index]
+        self._index = index
+
+    def path(self, key: str) -> Path:
+        own = isinstance(self._entry, Mapping) and key in self._entry
+        return ("curriculum", "stages", self._index, key) if own else ("curriculum", key)
+
+    def members_own(self) -> list[Fault]:
+        """A group's learner is one: what its members say of it would have no effect."""
+        members = self._entry.get("parallel", ()) if isinstance(self._entry, Mapping) else ()
+        return [
+            Fault(
+                ("curriculum", "stages", self._index, "parallel", at, key),
+                f"the members of a group are trained by one learner at a time; put `{key}:` into the group",
+            )
+            for at, member in enumerate(members)
+            if isinstance(member, Mapping)
+            for key in _OF_A_GROUP
+            if key in member
+        ]
+
+
+def _check_normalization(recipe: Recipe, arguments: Mapping[str, Any]) -> list[Fault]:
+    faults = [
+        Fault(("trainer", name), f"expected true or false, found {arguments[name]!r}")
+        for name in NORMALIZE
+        if not isinstance(arguments.get(name, False), bool)
+    ]
+    if arguments.get("normalize_observations") is True:
+        with contextlib.suppress(Exception):  # an environment that cannot be made is a fault already
+            if is_minigrid_view(make_environment(recipe.stages[0].members[0]).observation_space):
+                message = "a MiniGrid view holds kinds of objects and no amounts, so there is nothing to normalise"
+                faults.append(Fault(("trainer", "normalize_observations"), message))
+    return faults
+
+
+def _check_metrics(recipe: Recipe) -> list[Fault]:
+    """A criterion over an evaluation that no stage plays would never hold."""
+    logged = {
+        f"eval/{played.name}/{kind}"
+        for index in range(len(recipe.stages))
+        for played in stages_evaluated(recipe.stages, index)
+        for kind in (("success_rate", "return") if played.score.bounded else ("return",))
+    }
+    faults = []
+    for index, stage in enumerate(recipe.stages):
+        for name in dict.fromkeys(_metrics_named(stage)):
+            if name.startswith("eval/") and name not in logged:
+                hint = nearest(name, logged) or "no stage has `evaluate:`"
+                message = f"stage '{stage.name}' waits for '{name}', which no `evaluate:` logs; {hint}"
+                faults.append(Fault(("curriculum", "stages", index), message))
+    return faults
+
+
+def _metrics_named(stage: Stage) -> list[str]:
+    conditions = [own_condition(member) for member in (stage, *stage.parallel)]
+    conditions += [parse_condition(edge.when) for edge in stage.next if edge.when is not None]
+    nodes = [node for condition in conditions if condition is not None for node in walk(condition)]
+    return [node.name for node in nodes if isinstance(node, Series) and node.is_metric]
