@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from stagectl.recipe import Recipe
 
 Output = Literal["table", "json"]
 WatchOutput = Literal["table", "json", "jsonl"]
@@ -40,6 +43,12 @@ def print_json(data: dict[str, Any], *, line: bool = False) -> None:
     text = json.dumps({"schema": 1, **data}, allow_nan=False, indent=None if line else 2)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def warn(recipe: Recipe) -> None:
+    """Tell a recipe's criteria that make no sense."""
+    for line in recipe.warnings():
+        say(f"warning: {line}")
 
 
 def say(text: str) -> None:

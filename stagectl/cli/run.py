@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stagectl.cli.options import Output, OutputOption, OverridesArgument, ProgressOption, print_json, say
+from stagectl.cli.options import Output, OutputOption, OverridesArgument, ProgressOption, print_json, say, warn
 
 if TYPE_CHECKING:
     from stagectl.recipe import Recipe
@@ -36,6 +36,7 @@ def command(
         raise UsageError("--from and --only each choose the stages; give one of them")
     loaded = load_recipe(recipe, [*(overrides or []), *([f"curriculum.start={start}"] if start else [])])
     loaded = only_stage(loaded, only) if only else loaded
+    warn(loaded)
     if dry_run:
         _show_plan(loaded, output)
         return

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stagectl.cli.options import OutputOption, OverridesArgument, print_json
+from stagectl.cli.options import OutputOption, OverridesArgument, print_json, warn
 
 
 def command(
@@ -35,6 +35,8 @@ def command(
     if recipe is not None and stages is not None:
         raise UsageError("--stages is for a trace without a recipe; the recipe has its own")
     loaded = load_recipe(recipe, overrides or []) if recipe else None
+    if loaded is not None:
+        warn(loaded)
     with contextlib.redirect_stdout(sys.stderr):  # what a user's class prints is no result
         curriculum = build_curriculum(loaded) if loaded else None
         metrics = curriculum.metric_names if curriculum else frozenset()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stagectl.cli.options import OverridesArgument, say
+from stagectl.cli.options import OverridesArgument, say, warn
 
 
 def command(
@@ -25,4 +25,5 @@ def command(
         from stagectl.launch import local
 
         local.check(loaded)
+    warn(loaded)
     say(f"{recipe} is fine: {len(loaded.stages)} stages, {', '.join(stage.name for stage in loaded.stages)}")

@@ -9,6 +9,7 @@ from stagectl.curriculum.decisions import StageTransition as StageTransition
 from stagectl.curriculum.decisions import Task as Task
 from stagectl.curriculum.evidence import Term as Term
 from stagectl.curriculum.evidence import terms_at_entry as terms_at_entry
+from stagectl.curriculum.lint import warnings_of as warnings_of
 from stagectl.curriculum.sampling import probabilities as probabilities
 from stagectl.curriculum.staged import Progress as Progress
 from stagectl.curriculum.staged import StagedProgressiveCurriculum as StagedProgressiveCurriculum

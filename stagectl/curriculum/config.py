@@ -128,7 +128,7 @@ def _check_member(
     faults += [
         Fault((*path, key), f"has no effect in a member of a group, which is left as a whole; give the group `{key}:`")
         for key in entry
-        if key in (*_WAYS, "max_steps", "on_timeout") and key != "demote"
+        if key in (*_WAYS, *_GROUP_ALONE) and key != "demote"
     ]
     if "demote" in entry:
         faults.append(Fault((*path, "demote"), "has no effect in a member of a group, which is left as a whole"))
@@ -170,8 +170,9 @@ def _read_threshold(value: Any) -> float | Ramp | BelowBest:
     if not isinstance(value, Mapping):
         return parse_number(value)
     if "below_best" in value:
-        read = _read_all({"below_best": number(above=0), "over": whole(2)}, value)
-        return BelowBest(read["below_best"], read["over"])
+        least = {"at_least": parse_number} if "at_least" in value else {}
+        read = _read_all({"below_best": number(above=0), "over": whole(2), **least}, value)
+        return BelowBest(read["below_best"], read["over"], read.get("at_least"))
     return read_ramp(value)
 
 

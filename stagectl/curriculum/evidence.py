@@ -72,7 +72,10 @@ class Evidence:
         self.step_marks = _marks(nodes, "steps"), _marks(nodes, "total_steps")
         self.changes_with_steps = bool(self.since) or any(_varies(node) for node in nodes)
         threshold = stage.performance_threshold
-        self._settled = Halves(threshold.over, threshold.margin) if isinstance(threshold, BelowBest) else None
+        self._settled: Halves | None = None
+        if isinstance(threshold, BelowBest):
+            self._settled = Halves(threshold.over, threshold.margin)
+            self._least = -math.inf if threshold.at_least is None else threshold.at_least
         self.changes_with_steps |= isinstance(threshold, Ramp)
 
     @property
@@ -97,8 +100,9 @@ class Evidence:
     def threshold(self, steps: int) -> float:
         """The threshold in force; NaN where the stage has not found it yet."""
         if self._settled is not None:
-            settled = self._settled.value == 1.0 and math.isfinite(self.best)
-            return self.best - self._settled.less_than if settled else math.nan
+            if self._settled.value != 1.0 or not math.isfinite(self.best):
+                return math.nan
+            return max(self.best - self._settled.less_than, self._least)
         value = self.stage.threshold_at(steps)
         return math.nan if value is None else value
 

@@ -54,11 +54,13 @@ class Ramp:
 class BelowBest:
     """A threshold that the stage finds itself: `margin` below its best performance, once that is a plateau.
 
-    The performance is a plateau when it has moved by less than `margin` over the last `over` steps.
+    The performance is a plateau when it has moved by less than `margin` over the last `over` steps. The threshold is
+    never below `at_least`, so that a plateau of failure ends nothing.
     """
 
     margin: float
     over: int
+    at_least: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from stagectl.curriculum import Stage, metrics_named, read_stages
+from stagectl.curriculum import Stage, metrics_named, read_stages, warnings_of
 from stagectl.curriculum.config import CURRICULUM_FIELDS
 from stagectl.curriculum.fields import (
     flag,
@@ -83,6 +83,12 @@ class Recipe:
     def error(self, *faults: Fault) -> RecipeError:
         """A RecipeError that places each fault in the recipe's file."""
         return (self.source or Source(self.name, {})).error(*faults)
+
+    def warnings(self) -> list[str]:
+        """Criteria that make no sense though they are well formed, each in a line with its place."""
+        found = warnings_of(self.stages, self.trainer.total_timesteps)
+        faults = [Fault(("curriculum", *fault.path), fault.message) for fault in found]
+        return self.error(*faults).message.splitlines()
 
     @property
     def target(self) -> str | None:
