@@ -156,10 +156,20 @@ def test_a_command_that_cannot_be_started_is_told_by_name(stagectl: Stagectl) ->
     assert "cannot start pyton" in stagectl.json("status", "typo")["detail"]
 
 
+def hear_interrupts() -> None:
+    """As a terminal's shell starts its commands; where a shell started us in the background we ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_leaves_the_view_and_the_run_goes_on(stagectl: Stagectl) -> None:
     env = {key: value for key, value in stagectl.env.items() if key != "NO_COLOR"}
     child = pexpect.spawn(
-        str(COMMAND), ["run", str(ENDLESS), "run=left"], env={**env, "TERM": "xterm"}, dimensions=(30, 100), timeout=60
+        str(COMMAND),
+        ["run", str(ENDLESS), "run=left"],
+        env={**env, "TERM": "xterm"},
+        dimensions=(30, 100),
+        timeout=60,
+        preexec_fn=hear_interrupts,
     )
     child.expect("first")
     wait_for_step(stagectl, "left", 50)
