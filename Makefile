@@ -29,6 +29,7 @@ check: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/overhead.py
+	$(BIN)/python bench/curriculum.py
 
 clean:
 	rm -rf $(VENV)

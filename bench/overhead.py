@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +51,15 @@ def main() -> None:
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 40_000
     with tempfile.TemporaryDirectory() as home:
         os.environ["STAGECTL_HOME"] = home
-        from stagectl.recipe import load_recipe
-        from stagectl.session import _begin
+        from stagectl import attach
+        from stagectl.recipe import load_recipe, write_resolved
         from stagectl.trainers.sb3 import train
 
-        recipe = load_recipe(RECIPE)
-        recipe = replace(recipe, trainer=replace(recipe.trainer, total_timesteps=steps, checkpoint_every=10**9))
+        shortened = Path(home) / "doorkey.yaml"
+        overrides = [f"trainer.total_timesteps={steps}", "trainer.checkpoint_every=1G"]
+        shortened.write_text(write_resolved(load_recipe(RECIPE, overrides)))
         stopwatch = Stopwatch()
-        with _begin(recipe) as session:
+        with attach(shortened) as session:
             for name in ("get_task", "complete_task"):
                 stopwatch.wrap(session.curriculum, name)
             for name in ("update_step_count", "log"):
