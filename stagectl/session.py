@@ -98,6 +98,7 @@ class Session:
         self._applied: int | None = None
         self._progress_time = clock()
         self._told_step = 0
+        self._measured = False
         self._closed = False
         self._stop_answered = False
 
@@ -114,6 +115,7 @@ class Session:
             StorageError: The disk refused the event log.
         """
         curriculum = self.curriculum
+        again = self._ready and step == curriculum.total_steps
         if not self._ready:
             self._log.append("ready", curriculum.total_steps)
             self._ready = True
@@ -121,14 +123,16 @@ class Session:
             self._applied = curriculum.applied_stage
             stage = curriculum.stages[self._applied]
             self._log.append("stage_started", curriculum.total_steps, stage=self._applied, name=stage.name)
-        self._take_advance_request()
+        if not again:
+            self._take_advance_request()
         for others in self._ranks.gather(list(curriculum.finished))[1:]:
             curriculum.take_in(others)
         finished = list(curriculum.finished)
         decision = curriculum.update_step_count(step)
-        taken_in = [] if curriculum.finished else finished
-        self._record_boundary(curriculum.total_steps, taken_in, decided=decision is not None)
+        if not again:
+            self._record_boundary(curriculum.total_steps, finished, decided=decision is not None)
         if isinstance(decision, StageTransition):
+            self._applied = None
             self._log.append("stage_transition", **decision.to_dict())
         elif isinstance(decision, CurriculumEnd):
             self._log.append("curriculum_ended", **decision.to_dict())
@@ -144,6 +148,9 @@ class Session:
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record metrics. Numbers that are not finite are counted and said, and left out."""
         good, bad = finite(metrics)
+        if good.keys() & self.curriculum.metric_names:
+            self._tell_last_step()  # what was decided there knew nothing of these
+            self._measured = True
         self.curriculum.record_metrics(good)
         self._log.append("metrics", step, metrics=good, **({"not_finite": bad} if bad else {}))
 
@@ -191,10 +198,11 @@ class Session:
     def _record_boundary(self, step: int, finished: list[Finished], *, decided: bool) -> None:
         now, curriculum = self._clock(), self.curriculum
         due = abs(now - self._progress_time) >= PROGRESS_SECONDS or self._told_step < self._budget <= step
-        if not (finished or decided or due or curriculum.remembers_steps):
+        if not (finished or decided or due or self._measured or curriculum.remembers_steps):
             return
         self._progress_time = now
         self._told_step = step
+        self._measured = False
         waiting = [term_data(term) for term in curriculum.waiting_for()]
         if not finished:
             self._log.append("progress", step, waiting_for=waiting)
@@ -207,6 +215,12 @@ class Session:
             performance=curriculum.performance(),
             waiting_for=waiting,
         )
+
+    def _tell_last_step(self) -> None:
+        step = self.curriculum.total_steps
+        if step > self._told_step:
+            self._told_step = step
+            self._log.append("progress", step, waiting_for=[term_data(term) for term in self.curriculum.waiting_for()])
 
     def _refuse_score(self, error: ScoreError) -> None:
         self._log.append("score_refused", self.curriculum.total_steps, message=error.message)
@@ -235,8 +249,7 @@ class Session:
             return
         self._closed = True
         try:
-            if self.curriculum.total_steps > self._told_step:
-                self._log.append("progress", self.curriculum.total_steps)
+            self._tell_last_step()
             if ending is not None and self._lock is not None:  # no job process will tell how it ended
                 self._tell_end(ending, self.curriculum.total_steps)
         finally:

@@ -20,7 +20,7 @@ def command(
 
     from stagectl.errors import JobError, UsageError, nearest
     from stagectl.launch import local
-    from stagectl.runs import ENDED, EventReader, find_run, judge, read_liveness, read_status
+    from stagectl.runs import ENDED, EventReader, StatusReader, find_run, judge, read_liveness, read_status
 
     paths = find_run(run_id)
     status = read_status(paths)
@@ -33,13 +33,15 @@ def command(
     answers = EventReader(paths.events, after=status.seq)
     local.request_advance(paths, to)
     say(f"asked {paths.run_id} to go to {to or 'its next stage'} at its next rollout")
+    reader = StatusReader(paths)
     while True:
+        ended = judge(reader.read(), read_liveness(paths))[0] in ENDED  # before the answers: one may be the last event
         for event in answers.read():
             if event["event"] == "request_answered" and event["request"] == "advance":
                 if event["to"] is None:
                     raise JobError(f"{paths.run_id} refused: {event['refused']}")
                 say(f"it goes to {event['to']} after step {event['step']:,}")
                 return
-        if judge(read_status(paths), read_liveness(paths))[0] in ENDED:
+        if ended:
             raise JobError(f"{paths.run_id} ended before it could go on")
         time.sleep(0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,7 +35,7 @@ def command(
 
     if start and only:
         raise UsageError("--from and --only each choose the stages; give one of them")
-    loaded = load_recipe(recipe, [*(overrides or []), *([f"curriculum.start={start}"] if start else [])])
+    loaded = load_recipe(recipe, [*(overrides or []), *([f"curriculum.start={json.dumps(start)}"] if start else [])])
     loaded = only_stage(loaded, only) if only else loaded
     warn(loaded)
     if dry_run:

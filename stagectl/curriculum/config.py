@@ -110,6 +110,8 @@ def _read_group(entry: Mapping[str, Any], path: Path, shared: dict[str, Any], fa
                 faults.append(Fault((*path, "parallel", index), "a group cannot stand in a group"))
             elif isinstance(member, Mapping):
                 _check_member(stage, member, (*path, "parallel", index), own, faults)
+    if "parallel" in own and not own["parallel"]:
+        faults.append(Fault((*path, "parallel"), "is empty; a group needs at least one stage"))
     if "name" not in own or not members:
         return None
     if sum(member.weight for member in members) <= 0:

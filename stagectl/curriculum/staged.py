@@ -196,7 +196,7 @@ class StagedProgressiveCurriculum:
             raise CurriculumError(Fault((), f"the curriculum is over since step {self.end.step}"))
         if name is None:
             ahead = [way.to for way in self._ways[self._current_stage] if way.reason != "demotion"]
-            to = ahead[0] if ahead else self._current_stage + 1
+            to = next((to for to in ahead if self._may_enter(to)), self._current_stage + 1)
             name = self.stages[to].name if to < len(self.stages) else END
         if name != END:
             position(self.stages, name)
@@ -228,12 +228,17 @@ class StagedProgressiveCurriculum:
 
     @property
     def applied_stage(self) -> int | None:
-        """The stage that was on when the newest task was handed out; None before the first."""
+        """The stage that is on, once a task of this visit was handed out; None before."""
         return self._applied_stage
 
     @property
     def total_steps(self) -> int:
         return self._total_steps
+
+    @property
+    def total_episodes(self) -> int:
+        """All episodes that were counted, in whatever stage and visit."""
+        return self._total_episodes
 
     @property
     def finished(self) -> Sequence[Finished]:
@@ -286,6 +291,7 @@ class StagedProgressiveCurriculum:
             return tuple(
                 term.of(member.name)
                 for member in stage.parallel
+                if member.name not in self._done
                 for term in self._standing(member).terms(self._own[member.name])
             )
         terms: list[Term] = []
@@ -293,7 +299,15 @@ class StagedProgressiveCurriculum:
             if way.reason != "demotion":
                 found = self._standing(stage).terms(way.condition or self._own[stage.name])
                 terms += [term.of(self._name_at(way.to)) for term in found] if stage.next else found
+                terms += self._closed(way.to)
         return tuple(terms)
+
+    def _closed(self, to: int) -> list[Term]:
+        """What keeps a way closed whatever its criterion says: the stage was entered as often as it may be."""
+        if self._may_enter(to):
+            return []
+        limit = float(self.stages[to].max_visits or 0)
+        return [Term(f"visits of {self.stages[to].name}", float(self._visits[to]), limit, "<", holds=False)]
 
     # ── one step boundary ───────────────────────────────────────────────────────────────────────────────────
 
@@ -426,6 +440,7 @@ class StagedProgressiveCurriculum:
         self._current_stage = to
         self._stage_start_step = self._total_steps
         self._visits[to] += 1
+        self._applied_stage = None
         self._present = self._present_visits()
         self._done.clear()
         for stage in self._active():

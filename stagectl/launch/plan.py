@@ -37,7 +37,7 @@ def _stage_plan(index: int, stage: Stage, target: str | None) -> dict[str, Any]:
         "plays": [member.name for member in stage.parallel],
         "rehearse": dict(stage.rehearse),
         "max_steps": stage.max_steps,
-        "on_timeout": stage.on_timeout if stage.max_steps is not None else None,
+        "on_timeout": None if stage.max_steps is None else f"goto {stage.goto}" if stage.goto else stage.on_timeout,
         "env_overrides": dict(stage.env_overrides),
     }
 

@@ -41,8 +41,8 @@ def replay(curriculum: StagedProgressiveCurriculum, trace: Trace, budget: int | 
             break
     stages = _spans(curriculum, decisions, step, start)
     if by_stage:
-        notes += _differences(stages, trace)
-    return Timeline(stages, tuple(decisions), step, sum(curriculum.episodes()), notes, spent)
+        notes += _differences(curriculum, decisions, start, trace)
+    return Timeline(stages, tuple(decisions), step, curriculum.total_episodes, notes, spent)
 
 
 def _tell(curriculum: StagedProgressiveCurriculum, row: Row, *, by_stage: bool) -> None:
@@ -74,13 +74,19 @@ def _check_stages(curriculum: StagedProgressiveCurriculum, trace: Trace) -> tupl
     return ("none of the trace's stages is the recipe's: its scores drive whatever stage is on, as they came",)
 
 
-def _differences(stages: tuple[StageSpan, ...], trace: Trace) -> tuple[str, ...]:
-    """A note where a stage is not entered at the step at which it was recorded to be."""
+def _differences(
+    curriculum: StagedProgressiveCurriculum, decisions: list[Decision], start: int, trace: Trace
+) -> tuple[str, ...]:
+    """A note where a stage is not first entered at the step at which it was recorded to be."""
     recorded = trace.entered()
-    for span in stages[1:]:
-        if span.entered != recorded.get(span.name):
-            here, there = _at(span.entered), _at(recorded.get(span.name))
-            boundary = f"stage '{span.name}' is entered {here}, in the trace {there}"
+    entered: dict[str, int] = {}
+    for decision in decisions:
+        if isinstance(decision, StageTransition):
+            entered.setdefault(decision.to_name, decision.step)
+    for index, stage in enumerate(curriculum.stages):
+        if index != start and entered.get(stage.name) != recorded.get(stage.name):
+            here, there = _at(entered.get(stage.name)), _at(recorded.get(stage.name))
+            boundary = f"stage '{stage.name}' is entered {here}, in the trace {there}"
             return (f"{boundary}; every score still counts for the stage that it was recorded in",)
     return ()
 
@@ -110,7 +116,9 @@ def _spans(
     left: dict[int, int] = {}
     for decision in decisions:
         if isinstance(decision, StageTransition):
-            left[decision.from_stage] = entered[decision.to_stage] = decision.step
+            left[decision.from_stage] = decision.step
+            entered[decision.to_stage] = decision.step
+            left.pop(decision.to_stage, None)  # it is on again
         elif isinstance(decision, CurriculumEnd):
             left[decision.stage] = decision.step
     names = [stage.name for stage in curriculum.played]

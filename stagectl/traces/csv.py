@@ -56,12 +56,12 @@ def write_csv(events: Iterable[Event], file: TextIO) -> int:
     """
     rows = list(_rows_of(events))
     metrics = sorted({name for row in rows for name in row.metrics})
-    wanted = {VISIT: any(row.visit for row in rows), ADVANCE: any(row.advance_to for row in rows)}
+    wanted = {VISIT: any(row.visit is not None for row in rows), ADVANCE: any(row.advance_to for row in rows)}
     extra = [name for name, is_wanted in wanted.items() if is_wanted]
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("step", "stage", "score", *extra, *metrics))
     for row in rows:
-        told = {VISIT: row.visit or "", ADVANCE: row.advance_to or ""}
+        told = {VISIT: "" if row.visit is None else row.visit, ADVANCE: row.advance_to or ""}
         score = "" if row.score is None else repr(row.score)
         values = (repr(row.metrics[name]) if name in row.metrics else "" for name in metrics)
         writer.writerow((row.step, row.stage or "", score, *(told[name] for name in extra), *values))

@@ -50,16 +50,17 @@ class Trace:
             yield step, list(rows)
 
     def entered(self) -> dict[str, int]:
-        """Each stage's name and the step of its first row, in the order in which they appear."""
+        """Each stage's name and the step at which it was first entered: of its first row, as far as rows tell."""
+        marks = [row for row in self.rows if row.score is None and row.stage is not None]
         entered: dict[str, int] = {}
-        for row in self.rows:
+        for row in marks or self.rows:
             if row.stage is not None:
                 entered.setdefault(row.stage, row.step)
         return entered
 
     def stage_names(self) -> list[str]:
         """The stages' names in the order of their first appearance."""
-        return list(self.entered())
+        return list(dict.fromkeys(row.stage for row in self.rows if row.stage is not None))
 
 
 def trace_of(name: str, steps: list[int], scores: list[float | None], stages: list[str | None] | None = None) -> Trace:

@@ -38,7 +38,7 @@ def progress_words(status: RunStatus) -> str:
     if total:
         parts = [f"step {steps(status.step)} of {steps(total)} ({percent(status.step / total)})"]
     if status.stage is not None:
-        meter = gauge(status, status.current)
+        meter = gauge(status, status.stages.index(status.stage))
         by_score = status.stage.stage.transition_criteria in ("performance", "both", "either")
         unit = "performance" if by_score or not meter.target else "steps"
         parts.append(f"stage {_stage(status, status.current)}")

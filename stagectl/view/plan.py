@@ -61,7 +61,8 @@ def _rows(plan: Plan) -> list[tuple[str, str, str, str]]:
 def _limit(stage: Mapping[str, Any]) -> str:
     if stage.get("max_steps") is None:
         return ""
-    return f"{steps(stage['max_steps'])} steps, {TIMEOUTS[stage['on_timeout']]}"
+    then = str(stage["on_timeout"])
+    return f"{steps(stage['max_steps'])} steps, {TIMEOUTS.get(then) or f'then {clean(then)}'}"
 
 
 def _facts(plan: Plan) -> list[tuple[str, str]]:

@@ -100,7 +100,9 @@ def _last(timeline: Timeline) -> str:
 
 def _reason(timeline: Timeline, span: StageSpan) -> str:
     """Why the stage was left: what its decision says; empty while it was not."""
-    for decision in timeline.decisions:
+    if span.left is None:
+        return ""
+    for decision in reversed(timeline.decisions):
         outcome = getattr(decision, "outcome", None)
         index = getattr(decision, "from_stage" if outcome is None else "stage")
         if index == span.index:

@@ -260,12 +260,12 @@ def test_a_leap_over_many_time_thresholds_is_one_transition() -> None:
     ]
 
 
-def test_the_applied_stage_is_that_of_the_newest_task_and_not_what_was_decided() -> None:
+def test_a_stage_is_applied_once_a_task_of_it_was_handed_out_and_not_when_it_was_decided() -> None:
     curriculum = StagedProgressiveCurriculum(TWO, min_episodes=1)
     assert curriculum.applied_stage is None
     curriculum.get_task()
     curriculum.complete_task("first", 1.0)
-    assert (curriculum.current_stage, curriculum.applied_stage) == (1, 0)
+    assert (curriculum.current_stage, curriculum.applied_stage) == (1, None)
     curriculum.get_task()
     assert curriculum.applied_stage == 1
 
