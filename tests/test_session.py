@@ -415,11 +415,14 @@ def test_a_run_that_was_stopped_is_not_told_as_completed(write: Write) -> None:
     assert told(session, "outcome")[-1] == ("run_ended", "stopped")
 
 
+BY_ITSELF = "the training process ended by itself at step 2, before its stages were over"
+
+
 @pytest.mark.parametrize(
     ("error", "exit_code", "outcome", "message"),
     [
-        (SystemExit(0), 0, "completed", ""),
-        (SystemExit(), 0, "completed", ""),
+        (SystemExit(0), 0, "stopped", BY_ITSELF),
+        (SystemExit(), 0, "stopped", BY_ITSELF),
         (SystemExit(3), 3, "failed", "the training process ended with exit code 3 at step 2"),
         (SystemExit("no data"), 1, "failed", "no data"),
         (KeyboardInterrupt(), -2, "stopped", "interrupted by SIGINT at step 2"),

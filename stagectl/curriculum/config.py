@@ -84,7 +84,8 @@ def _read_entry(entry: Any, path: Path, shared: dict[str, Any], faults: list[Fau
         return None
     values = _defaulted(shared, own)
     values.setdefault("name", own["curriculum"].rstrip("/").rpartition("/")[2])
-    if last and not OWN_CRITERION & set(own):
+    leaves_by_next = "next" in own and all(edge.when is not None for edge in own["next"])
+    if leaves_by_next or (last and not OWN_CRITERION & set(own)):
         values.update(transition_criteria=None, advance_when=None)
     if not values["name"]:
         faults.append(Fault(path, f"{own['curriculum']!r} gives no name; give the stage a `name:`"))

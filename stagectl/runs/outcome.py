@@ -38,6 +38,10 @@ def outcome_of(ending: Ending, status: RunStatus) -> tuple[State, str]:
     if spent and not _reached_end(status):
         where = f"stage {status.current + 1} of {len(status.curriculum)} ({status.name_of(status.current)})"
         return "budget_spent", f"all {budget:,} steps are spent in {where}; its criterion was not reached"
+    if not status.ready:
+        return "failed", "the training process ended without one update_step_count; does it call stagectl.attach()?"
+    if not spent and not _reached_end(status):
+        return "stopped", f"the training process ended by itself at step {status.step:,}, before its stages were over"
     return "completed", ""
 
 
@@ -51,7 +55,8 @@ def _curriculum_outcome(status: RunStatus) -> tuple[State, str]:
 
 def _reached_end(status: RunStatus) -> bool:
     """Whether the run stands in a stage that ends with the step budget alone."""
-    return not status.curriculum or status.curriculum[status.current].transition_criteria is None
+    stage = status.curriculum[status.current]
+    return stage.transition_criteria is None and not stage.next
 
 
 def _failure(exit_code: int | None, status: RunStatus) -> str:

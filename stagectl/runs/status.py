@@ -23,6 +23,7 @@ ENDED: frozenset[str] = frozenset({"completed", "budget_spent", "stopped", "fail
 STALL_SECONDS = 15 * 60
 RATE_SECONDS = 30.0
 HISTORY = 512
+END_KEYS = ("outcome", "stage", "name", "step", "performance", "reason")
 TRANSITION_KEYS = ("from_stage", "to_stage", "from_name", "to_name", "step", "performance", "reason", "threshold")
 
 
@@ -306,6 +307,7 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
         "decided_by": status.target,
         "stages": [_stage_data(status, index) for index in range(len(status.stages))],
         "transitions": [transition_data(event) for event in status.transitions],
+        "end": None if status.end is None else {key: status.end[key] for key in END_KEYS},
         "refused_scores": status.refused_scores,
         "checkpoint": status.checkpoints[-1]["path"] if status.checkpoints else None,
     }

@@ -86,13 +86,13 @@ def _differences(
     for index, stage in enumerate(curriculum.stages):
         if index != start and entered.get(stage.name) != recorded.get(stage.name):
             here, there = _at(entered.get(stage.name)), _at(recorded.get(stage.name))
-            boundary = f"stage '{stage.name}' is entered {here}, in the trace {there}"
-            return (f"{boundary}; every score still counts for the stage that it was recorded in",)
+            boundary = f"stage '{stage.name}' is {here}, in the trace {there}"
+            return (f"{boundary}; a score counts only for the stage that it was recorded in, once that is entered",)
     return ()
 
 
 def _at(step: int | None) -> str:
-    return "never" if step is None else f"at step {step:,}"
+    return "never entered" if step is None else f"entered at step {step:,}"
 
 
 @contextmanager

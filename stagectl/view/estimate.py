@@ -50,7 +50,7 @@ def steps_left(status: RunStatus) -> float | None:
 def _steps_by_criterion(status: RunStatus, entry: StageStatus, inside: int) -> float | None:
     """As the short forms say; what a criterion of the user's own words or a group needs cannot be told."""
     stage = status.curriculum[status.current]
-    if stage.transition_criteria is None:
+    if stage.transition_criteria is None and not stage.next:
         return None if status.total_timesteps is None else max(0.0, status.total_timesteps - status.step)
     if stage.advance_when is not None or stage.next or stage.parallel:
         return None

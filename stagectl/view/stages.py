@@ -111,6 +111,10 @@ def gauge(status: RunStatus, index: int) -> Gauge:
             return Gauge(share, None, score(performance), "")
         value, target = versus(performance, threshold)
         return Gauge(share, _share(threshold, low, high), value, target)
+    if stage.next and stage.transition_criteria is None:
+        low, high = scale(entry, inside)
+        share = 0.0 if entry.performance is None else _share(entry.performance, low, high)
+        return Gauge(share, None, score(entry.performance), "")
     goal: int | None = stage.time_threshold_steps
     if stage.transition_criteria is None:
         goal = None if status.total_timesteps is None else status.total_timesteps - (entry.entered or 0)

@@ -94,15 +94,16 @@ def test_a_deaf_trainer_whose_job_was_killed_is_killed_after_the_grace_time(stag
 
 
 def test_a_trainer_that_ends_at_once_is_told_by_how_it_ended(stagectl: Stagectl) -> None:
-    for run_id, command, state in (("fine", "exit 0", "completed"), ("bad", "exit 1", "failed")):
+    for run_id, command, state in (("silent", "exit 0", "failed"), ("bad", "exit 1", "failed")):
         stagectl("run", ENDLESS, "--detach", f"run={run_id}", f"trainer.command=[sh, -c, {command}]")
         eventually(lambda run_id=run_id: stagectl.json("status", run_id)["state"] != "starting")
         assert stagectl.json("status", run_id)["state"] == state
+    assert "does it call stagectl.attach()?" in stagectl.json("status", "silent")["detail"]
 
 
 def test_a_home_that_is_named_relatively_holds_runs_all_the_same(stagectl: Stagectl, tmp_path: Path) -> None:
     stagectl.env["STAGECTL_HOME"] = "here"
-    assert stagectl("run", ENDLESS, "run=short", "trainer.command=[sh, -c, exit 0]", cwd=tmp_path).returncode == 0
+    assert stagectl("run", ENDLESS, "run=short", "trainer.command=[sh, -c, exit 0]", cwd=tmp_path).returncode == 1
     assert (tmp_path / "here" / "runs" / "short" / "events.jsonl").exists()
     stagectl.env["STAGECTL_HOME"] = str(stagectl.home)
 

@@ -152,6 +152,7 @@ def test_a_run_ends_at_its_own_step_and_not_at_one_of_a_metric(make: Make, monke
 
     def train() -> Ending:
         with EventLog(paths.events, attempt=1) as log:
+            log.append("ready", 0)
             log.append("progress", 100)
             log.append("metrics", 5000, metrics={"loss": 1.0})
         return Ending(0)
