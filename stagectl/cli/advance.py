@@ -15,7 +15,9 @@ def command(
         str | None, typer.Option("--to", help="The stage to go to; else the next. `end` ends the curriculum.")
     ] = None,
 ) -> None:
-    """Send a run on to its next stage, or to another, at its next rollout; the reason recorded is `manual`."""
+    """Send a live run on to another stage.
+
+    It goes at its next rollout; the reason recorded is `manual`."""
     import time
 
     from stagectl.errors import JobError, UsageError, nearest

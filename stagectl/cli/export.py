@@ -20,7 +20,7 @@ def command(
     run_id: RunArgument,
     to: Annotated[Path | None, typer.Option("--to", help="The file to write; else standard output.")] = None,
 ) -> None:
-    """Write a run's episodes as a trace, which `stagectl simulate` replays."""
+    """Write a run's episodes as a CSV trace."""
     from stagectl.errors import StorageError, TraceError
     from stagectl.runs import EventReader, find_run
     from stagectl.traces import write_csv

@@ -16,7 +16,7 @@ def command(
     ] = False,
     lines: Annotated[int, typer.Option("-n", "--lines", help="The last so many lines; 0 is all.", min=0)] = 1000,
 ) -> None:
-    """Print what a run's training process wrote, whether it runs, has failed or has ended."""
+    """Print what a run's training process wrote."""
     import sys
     import time
 

@@ -11,10 +11,10 @@ from stagectl.cli.options import complete_run, say
 
 def command(
     run_ids: Annotated[
-        list[str], typer.Argument(help="Ids of runs that have ended.", metavar="RUN_ID...", autocompletion=complete_run)
+        list[str], typer.Argument(help="Ids of runs that have ended.", metavar="RUN_ID", autocompletion=complete_run)
     ],
 ) -> None:
-    """Remove runs with their logs and checkpoints; a live run is refused."""
+    """Remove runs that have ended, with their checkpoints."""
     from stagectl.runs import find_removable, remove_run
 
     found = [find_removable(run_id) for run_id in run_ids]

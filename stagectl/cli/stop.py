@@ -15,7 +15,9 @@ def command(
         float | None, typer.Option("--grace", help="Seconds until it is killed; else the recipe's stop_grace.", min=0)
     ] = None,
 ) -> None:
-    """Ask a run to save a checkpoint and end; kill it when the grace time is over, and say so."""
+    """Have a run save a checkpoint and end.
+
+    When the grace time is over it is killed, and that is said."""
     from stagectl.launch import local
     from stagectl.runs import ENDED, find_run, judge, read_liveness, read_status
 

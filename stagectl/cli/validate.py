@@ -17,7 +17,9 @@ def command(
         bool, typer.Option("--import", help="Also import what it names: the class, the environments.")
     ] = False,
 ) -> None:
-    """Check a recipe: everything that is wrong, with file, line and column."""
+    """Check a recipe and start nothing.
+
+    Everything that is wrong is told with file, line and column."""
     from stagectl.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])

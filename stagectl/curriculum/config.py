@@ -248,7 +248,13 @@ def _read_shares(value: Any) -> dict[str, float]:
 def _read_trainer(value: Any) -> dict[str, Any]:
     """Settings as they are; `{from, to, over}` is a ramp over the steps in the stage."""
     settings = plain_mapping(value)
-    ramps = {key: read_ramp(v) for key, v in settings.items() if isinstance(v, Mapping) and {"from", "to"} & set(v)}
+    ramps = {}
+    for key, setting in settings.items():
+        if isinstance(setting, Mapping) and {"from", "to"} & set(setting):
+            try:
+                ramps[key] = read_ramp(setting)
+            except ValueError as error:
+                raise ValueError(f"{key} {error}") from None
     return {**settings, **ramps}
 
 

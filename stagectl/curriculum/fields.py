@@ -96,7 +96,9 @@ def flag(value: Any) -> bool:
 def one_of(*known: str) -> Reader:
     def read(value: Any) -> str:
         if value not in known:
-            raise ValueError(f"{_shown(value)} is not one of {', '.join(known)}; {nearest(str(value), known)}")
+            close = nearest(str(value), known)
+            hint = f"; {close}" if close.startswith("did you mean") else ""
+            raise ValueError(f"{_shown(value)} is not one of {', '.join(known)}{hint}")
         return str(value)
 
     return read

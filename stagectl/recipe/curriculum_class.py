@@ -43,7 +43,8 @@ def _imported(recipe: Recipe) -> type[StagedProgressiveCurriculum]:
         raise RecipeError(f"curriculum._target_: cannot import {module_name}: {reason}", hint=hint) from error
     cls = getattr(module, class_name, None)
     if cls is None:
-        raise RecipeError(f"curriculum._target_: {module_name} has no {class_name}; {nearest(class_name, dir(module))}")
+        close = nearest(class_name, [name for name in dir(module) if not name.startswith("_")])
+        raise RecipeError(f"curriculum._target_: {module_name} has no {class_name}; {close}")
     if not (isinstance(cls, type) and issubclass(cls, StagedProgressiveCurriculum)):
         raise RecipeError(f"curriculum._target_: {recipe.target} is no subclass of StagedProgressiveCurriculum")
     return cls

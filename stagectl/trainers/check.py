@@ -27,7 +27,7 @@ def _faults(path: Path, folder: Path) -> list[Fault]:
     try:
         build_curriculum(recipe)
     except (RecipeError, CurriculumError) as error:
-        return [Fault(("curriculum", "_target_"), str(error))]
+        return [Fault(("curriculum", "_target_"), str(error).removeprefix("curriculum._target_: "))]
     if recipe.trainer.command:
         return []
     from stagectl.trainers.sb3 import check

@@ -22,7 +22,6 @@ Path = tuple[str | int, ...]
 
 NORMALIZE = ("normalize_observations", "normalize_returns")
 _STATS = {"observation_stats": "normalize_observations", "return_stats": "normalize_returns"}
-_OF_A_GROUP = ("trainer", "on_enter", "evaluate")
 
 
 def normalized(envs: VecEnv, arguments: dict[str, Any]) -> VecEnv:
@@ -48,7 +47,6 @@ def check_stages(recipe: Recipe, algorithms: Sequence[str]) -> list[Fault]:
             if name in _STATS and arguments.get(_STATS[name]) is not True:
                 message = f"cannot reset '{name}': the run does not normalise; add `{_STATS[name]}: true` to `trainer:`"
                 faults.append(Fault((*where.path("on_enter"), "reset"), message))
-        faults += where.members_own()
     unique = list(dict.fromkeys(faults))  # what stands in the curriculum is every stage's
     return unique + _check_metrics(recipe)
 
@@ -63,20 +61,6 @@ class _Written:
     def path(self, key: str) -> Path:
         own = isinstance(self._entry, Mapping) and key in self._entry
         return ("curriculum", "stages", self._index, key) if own else ("curriculum", key)
-
-    def members_own(self) -> list[Fault]:
-        """A group's learner is one: what its members say of it would have no effect."""
-        members = self._entry.get("parallel", ()) if isinstance(self._entry, Mapping) else ()
-        return [
-            Fault(
-                ("curriculum", "stages", self._index, "parallel", at, key),
-                f"the members of a group are trained by one learner at a time; put `{key}:` into the group",
-            )
-            for at, member in enumerate(members)
-            if isinstance(member, Mapping)
-            for key in _OF_A_GROUP
-            if key in member
-        ]
 
 
 def _check_normalization(recipe: Recipe, arguments: Mapping[str, Any]) -> list[Fault]:

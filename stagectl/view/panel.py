@@ -8,7 +8,7 @@ from rich.text import Text
 from stagectl.runs import Event, Liveness, RunStatus
 from stagectl.view.facts import Facts, judged, sayings
 from stagectl.view.lines import DIM, aligned, bar, fitted, joined, labelled, padded, spread
-from stagectl.view.stages import gauge, place_of, scale, stage_lines
+from stagectl.view.stages import gauge, name_of, place_of, scale, stage_lines
 from stagectl.view.words import NO_DATA, clean, duration, percent, score, sparkline, steps
 
 SHOWN_TRANSITIONS = 5
@@ -117,8 +117,8 @@ def _stage_table(status: RunStatus, facts: Facts) -> str:
         meter = gauge(status, index)
         rows.append(
             (
-                f"{index + 1}/{len(status.stages)}",
-                clean(entry.stage.name),
+                f"{entry.top + 1}/{len(status.curriculum)}",
+                name_of(status, entry),
                 place_of(status, index, facts),
                 meter.value,
                 meter.target or "—",

@@ -50,7 +50,7 @@ def stage_lines(status: RunStatus, facts: Facts, width: int) -> list[Text]:
     gauges = [gauge(status, index) for index in range(len(status.stages))]
     values = [_of(g) for g in gauges]
     counts = [(_count(e, status.steps_in(i)), _count(e, e.episodes)) for i, e in enumerate(status.stages)]
-    names = [f"{i + 1} {clean(entry.stage.name)}" for i, entry in enumerate(status.stages)]
+    names = [f"{entry.top + 1} {name_of(status, entry)}" for entry in status.stages]
     gap = gap_for(width)
     heads = ("steps", "episodes" if gap > 1 else "ep.")
     tails = [max(cell_len(heads[k]), *(cell_len(c[k]) for c in counts)) for k in (0, 1)]
@@ -82,13 +82,20 @@ def stage_lines(status: RunStatus, facts: Facts, width: int) -> list[Text]:
     return lines
 
 
+def name_of(status: RunStatus, entry: StageStatus) -> str:
+    """A stage's name; of a member of a group the group's too."""
+    group = status.curriculum[entry.top]
+    return clean(f"{group.name}/{entry.stage.name}" if group.parallel else entry.stage.name)
+
+
 def place_of(status: RunStatus, index: int, facts: Facts) -> Place:
     """Where a stage stands in its run."""
     entry = status.stages[index]
     if entry.top != status.current:
         if entry.stage.name in status.curriculum[status.current].rehearse and not facts.over:
             return "rehearsed"
-        return "later" if entry.entered is None else "done"
+        sent_back = any(e["reason"] == "demotion" for e in status.transitions[-1:] if e["from_stage"] == entry.top)
+        return "later" if entry.entered is None or sent_back else "done"
     if facts.state == "completed":
         return "done"
     if facts.state in ("failed", "crashed"):

@@ -18,7 +18,7 @@ SURFACE = {
     "logs": "RUN_ID --follow --lines",
     "stop": "RUN_ID --grace",
     "advance": "RUN_ID --to",
-    "rm": "RUN_ID...",
+    "rm": "RUN_ID",
     "export": "RUN_ID --to",
     "validate": "RECIPE KEY=VALUE --import",
 }
