@@ -220,8 +220,8 @@ class Standing:
             case None:
                 return ()
             case Compare(left, operator, right):
-                target = self.number(right)
-                term = self._term(condition, str(left), operator, self._measured(left), target, negated)
+                value, target = self._measured(left), self._measured(right)
+                term = _term(str(left), value, target, operator, _compared(value, operator, target), negated)
                 early = PERFORMANCE in (left, right) and not self.evidence.mature
                 return (term, self._maturity()) if early else (term,)
             case And(conditions) | Or(conditions):
@@ -230,24 +230,24 @@ class Standing:
                 return self._terms(below, not negated)
             case Plateau():
                 value = self.evidence.measures[condition].value
-                return (self._term(condition, str(condition), ">=", value, 1.0, negated),)
+                return (_term(str(condition), value, 1.0, ">=", self.truth(condition), negated),)
             case Sustained(below, steps):
                 since = self.evidence.since[condition]
                 held = 0.0 if since is None else float(self.step - since)
-                own = self._term(condition, "steps it has held", ">=", held, float(steps), negated)
+                own = _term("steps it has held", held, float(steps), ">=", self.truth(condition), negated)
                 return (*self._terms(below, negated), own)
 
     def _measured(self, value: Value) -> float:
-        """The performance is shown from its first episode on, though it decides nothing so early."""
+        """The performance is shown from its first episode on; that it decides nothing so early `_maturity` tells."""
         return self.evidence.smoothed.value if value == PERFORMANCE else self.number(value)
 
     def _maturity(self) -> Term:
         """What an early performance waits for."""
         return Term("episodes", float(self.evidence.smoothed.count), float(self.evidence.stage.min_episodes))
 
-    def _term(self, condition: Condition, name: str, operator: str, value: float, target: float, negated: bool) -> Term:
-        truth = self.truth(condition)
-        return Term(f"not {name}" if negated else name, value, target, operator, truth is (not negated))
+
+def _term(name: str, value: float, target: float, operator: str, truth: bool | None, negated: bool) -> Term:
+    return Term(f"not {name}" if negated else name, value, target, operator, truth is (not negated))
 
 
 def terms_at_entry(stage: Stage) -> tuple[Term, ...]:

@@ -79,12 +79,12 @@ def test_performance_is_undefined_before_min_episodes_and_windows_are_not() -> N
     assert [step(window, at, 1.0) for at in (1, 2)] == [False, True]
 
 
-def test_why_an_early_performance_blocks_is_told() -> None:
+def test_that_an_early_performance_waits_for_episodes_is_told() -> None:
     curriculum = waiting("not performance < 0.5 or steps >= 90", min_episodes=3)
     step(curriculum, 1, 1.0)
     told = [(str(term), term.holds) for term in curriculum.waiting_for()]
     assert told == [
-        ("not performance 1 < 0.5", False),
+        ("not performance 1 < 0.5", True),
         ("episodes 1 of 3", False),
         ("steps 1 of 90", False),
     ]

@@ -56,7 +56,7 @@ def test_1_it_tells_which_value_is_compared_with_what_and_which_term_blocks() ->
     curriculum = between_steps(["a", "b"], min_episodes=20, transition_criteria="both", time_threshold_steps=1000)
     step(curriculum, 400, *[1.0] * 12)
     assert [(str(term), term.holds) for term in curriculum.waiting_for()] == [
-        ("performance 1 of 0.8", False),
+        ("performance 1 of 0.8", True),
         ("episodes 12 of 20", False),
         ("steps 400 of 1,000", False),
     ]
