@@ -25,7 +25,7 @@ from stagectl.curriculum.language import (
     Value,
     walk,
 )
-from stagectl.curriculum.measures import Halves, Measure, measure_of
+from stagectl.curriculum.measures import Measure, measure_of
 from stagectl.curriculum.smoothing import Ema
 from stagectl.curriculum.stages import BelowBest, Ramp, Stage
 
@@ -58,9 +58,8 @@ class Evidence:
     Everything is fed by step boundaries, and depends on the multiset of a boundary's scores, not on their order.
     """
 
-    def __init__(self, stage: Stage, conditions: Sequence[Condition], entered: int) -> None:
+    def __init__(self, stage: Stage, conditions: Sequence[Condition]) -> None:
         self.stage = stage
-        self.entered = entered
         self.smoothed = Ema(stage.transition_smoothing, zero_start=stage.ema == "zero_start")
         self.best = -math.inf
         nodes = [node for condition in conditions for node in walk(condition)]
@@ -72,10 +71,8 @@ class Evidence:
         self.step_marks = _marks(nodes, "steps"), _marks(nodes, "total_steps")
         self.changes_with_steps = bool(self.since) or any(_varies(node) for node in nodes)
         threshold = stage.performance_threshold
-        self._settled: Halves | None = None
         if isinstance(threshold, BelowBest):
-            self._settled = Halves(threshold.over, threshold.margin)
-            self._least = -math.inf if threshold.at_least is None else threshold.at_least
+            self.measures.setdefault(settled(threshold), measure_of(settled(threshold)))
         self.changes_with_steps |= isinstance(threshold, Ramp)
 
     @property
@@ -87,11 +84,9 @@ class Evidence:
         """The scores of the episodes that ended within one step boundary."""
         self.smoothed.add_together(scores)
         self._feed(Series("score"), step, scores)
-        self._feed(PERFORMANCE, step, [self.smoothed.value])
-        if self.mature:
+        if self.mature:  # before, there is no performance
+            self._feed(PERFORMANCE, step, [self.smoothed.value])
             self.best = max(self.best, self.smoothed.value)
-        if self._settled is not None:
-            self._settled.add(step, [self.smoothed.value])
 
     def add_metric(self, step: int, name: str, value: float) -> None:
         self.metrics[name] = value
@@ -99,10 +94,11 @@ class Evidence:
 
     def threshold(self, steps: int) -> float:
         """The threshold in force; NaN where the stage has not found it yet."""
-        if self._settled is not None:
-            if self._settled.value != 1.0 or not math.isfinite(self.best):
+        threshold = self.stage.performance_threshold
+        if isinstance(threshold, BelowBest):
+            if self.measures[settled(threshold)].value != 1.0:
                 return math.nan
-            return max(self.best - self._settled.less_than, self._least)
+            return max(self.best - threshold.margin, -math.inf if threshold.at_least is None else threshold.at_least)
         value = self.stage.threshold_at(steps)
         return math.nan if value is None else value
 
@@ -113,25 +109,27 @@ class Evidence:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "entered": self.entered,
             "smoothed": self.smoothed.state_dict(),
             "best": self.best if math.isfinite(self.best) else None,
             "measures": {str(node): measure.state_dict() for node, measure in self.measures.items()},
             "since": {str(node): step for node, step in self.since.items()},
             "metrics": dict(self.metrics),
-            "settled": self._settled.state_dict() if self._settled else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.entered = state["entered"]
+        """Go on from that state; a measure that it does not know begins afresh."""
         self.smoothed.load_state_dict(state["smoothed"])
         self.best = -math.inf if state["best"] is None else float(state["best"])
         for node, measure in self.measures.items():
-            measure.load_state_dict(state["measures"][str(node)])
-        self.since = {node: state["since"][str(node)] for node in self.since}
+            if str(node) in state["measures"]:
+                measure.load_state_dict(state["measures"][str(node)])
+        self.since = {node: state["since"].get(str(node)) for node in self.since}
         self.metrics = {name: float(value) for name, value in state["metrics"].items()}
-        if self._settled is not None:
-            self._settled.load_state_dict(state["settled"])
+
+
+def settled(threshold: BelowBest) -> Plateau:
+    """When a stage that finds its threshold itself has found it."""
+    return Plateau(PERFORMANCE, threshold.over, threshold.margin)
 
 
 def _marks(nodes: Sequence[Condition | Value], counter: str) -> list[int]:
@@ -256,7 +254,7 @@ def terms_at_entry(stage: Stage) -> tuple[Term, ...]:
         return tuple(term.of(member.name) for member in stage.parallel for term in terms_at_entry(member))
     condition = own_condition(stage)
     counters = dict.fromkeys(COUNTERS, 0.0)
-    evidence = Evidence(stage, [condition] if condition is not None else [], 0)
+    evidence = Evidence(stage, [condition] if condition is not None else [])
     return Standing(evidence, 0, counters).terms(condition)
 
 

@@ -51,7 +51,7 @@ def _conditions(stages: tuple[Stage, ...]) -> Iterator[tuple[Path, Stage, Condit
 
 
 def _problem(stage: Stage, condition: Condition, budget: int | None) -> str:
-    entry = Standing(Evidence(stage, [condition], 0), 0, {**dict.fromkeys(COUNTERS, 0.0), "visits": 1.0})
+    entry = Standing(Evidence(stage, [condition]), 0, {**dict.fromkeys(COUNTERS, 0.0), "visits": 1.0})
     if entry.truth(condition) is True:
         return "this criterion holds as soon as the stage is entered"
     limit = min((steps for steps in (stage.max_steps, budget) if steps is not None), default=None)

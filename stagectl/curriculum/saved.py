@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stagectl.errors import Fault
+from stagectl.curriculum.stages import Stage
+from stagectl.errors import Fault, nearest
 
 
 def differences(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[Fault]:
@@ -21,6 +22,21 @@ def differences(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, 
                 message = f"stage '{name}' had {old[name].get(key)!r} and has {new[name][key]!r}"
                 faults.append(Fault(("stages", name, key), message))
     return faults
+
+
+def unchanged(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The names of the stages, members of groups included, that are as they were."""
+    old, new = (
+        {stage["name"]: plain(stage) for top in tops for stage in (top, *top["parallel"])} for tops in (before, now)
+    )
+    return {name for name in new if old.get(name) == new[name]}
+
+
+def current_gone(name: str, stages: Sequence[Stage]) -> str:
+    """What is said of a state that stands in a stage which is no more."""
+    names = [stage.name for stage in stages]
+    where = f"the saved curriculum stands in stage '{name}', which is gone; {nearest(name, names)}"
+    return f"{where}; keep a stage of that name, or begin anew with `start:` at another"
 
 
 def plain(value: Any) -> Any:

@@ -16,14 +16,14 @@ from stagectl.curriculum.decisions import CurriculumEnd, Decision, Finished, Sta
 from stagectl.curriculum.evidence import Evidence, Standing, Term
 from stagectl.curriculum.language import Condition
 from stagectl.curriculum.sampling import Shares, probabilities
-from stagectl.curriculum.saved import differences, plain
+from stagectl.curriculum.saved import current_gone, differences, plain, unchanged
 from stagectl.curriculum.stages import END, Stage, members_of
 from stagectl.curriculum.ways import Way, metrics_named, position, remembers_steps, ways_of
 from stagectl.errors import CurriculumError, Fault, ScoreError
 
 logger = logging.getLogger(__name__)
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 LARGEST_SCORE = 1e100  # its square is finite too
 
 
@@ -488,7 +488,7 @@ class StagedProgressiveCurriculum:
         ways = self._ways[at] if at is not None else []
         conditions = [way.condition for way in ways if way.condition is not None]
         own = self._own[stage.name]
-        return Evidence(stage, [*conditions, *([own] if own else [])], self._total_steps)
+        return Evidence(stage, [*conditions, *([own] if own else [])])
 
     def _present_visits(self) -> dict[str, int]:
         """The beginnings of the ids of tasks that belong to the last visit to their stage."""
@@ -552,36 +552,53 @@ class StagedProgressiveCurriculum:
             "end": self.end and self.end.to_dict(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], accept_changes: bool = False) -> None:
         """Go on from where `state_dict` was taken: the same transitions at the same steps.
 
+        Args:
+            state: What `state_dict` gave.
+            accept_changes: Take a state of a curriculum with other stages or settings too. Stages are matched by
+                name; what they have seen is kept, what a changed criterion asks for newly begins afresh, and a
+                curriculum that was over goes on until it is over by its new criteria.
+
         Raises:
-            CurriculumError: The state is of another version, or of a curriculum with other stages or settings.
+            CurriculumError: The state is of another version, or of a curriculum with other stages or settings; with
+                `accept_changes`: the stage in which it stands is gone. Nothing was changed then.
         """
         if state.get("version") != STATE_VERSION:
             message = f"the state is of version {state.get('version')!r}; this stagectl reads {STATE_VERSION}"
             raise CurriculumError(Fault((), message))
-        faults = differences(state["stages"], [stage.to_dict() for stage in self.stages])
-        if faults:
-            raise CurriculumError(*faults)
+        before, now = state["stages"], [stage.to_dict() for stage in self.stages]
+        changes = differences(before, now)
+        if changes and not accept_changes:
+            raise CurriculumError(*changes)
+        if state["stage"] not in (stage.name for stage in self.stages):
+            raise CurriculumError(Fault(("stages",), current_gone(state["stage"], self.stages)))
         self._current_stage = position(self.stages, state["stage"])
         self._total_steps = state["total_steps"]
         self._decided_at = state["decided_at"]
         self._stage_start_step = state["stage_start_step"]
         self._total_episodes = state["total_episodes"]
         self._tasks_given = state["tasks_given"]
-        self._visits = [state["visits"][stage.name] for stage in self.stages]
+        self._visits = [state["visits"].get(stage.name, 0) for stage in self.stages]
         self._present = self._present_visits()
-        self._done = list(state["done"])
+        kept = unchanged(before, now)
+        self._done = [name for name in state["done"] if name in kept and name in self._member_names()]
         for name, evidence in self._evidence.items():
-            evidence.load_state_dict(state["evidence"][name])
+            if name in state["evidence"]:
+                evidence.load_state_dict(state["evidence"][name])
         self._shares = Shares(probabilities(self.stages, self._current_stage))
-        self._shares.load_state_dict(state["shares"])
+        if not changes:
+            self._shares.load_state_dict(state["shares"])
         self._due = 0
-        self._finished = [Finished(self._index[name], score, visit) for name, score, visit in state["finished"]]
-        self._metrics = [(name, float(value)) for name, value in state["metrics"]]
-        self._manual = state["manual"]
-        self.end = CurriculumEnd(**state["end"]) if state["end"] else None
+        known = [pair for pair in state["finished"] if pair[0] in self._index]
+        self._finished = [Finished(self._index[name], score, visit) for name, score, visit in known]
+        self._metrics = [(name, float(value)) for name, value in state["metrics"] if name in self.metric_names]
+        self._manual = state["manual"] if state["manual"] in (*(s.name for s in self.stages), END) else None
+        self.end = CurriculumEnd(**state["end"]) if state["end"] and not changes else None
+
+    def _member_names(self) -> list[str]:
+        return [member.name for member in self.stage.parallel]
 
 
 def _or_none(value: float) -> float | None:

@@ -316,7 +316,12 @@ class Naive:
             seen = [b for b in self._seen(part, now) if part.name in b["active"]]
             return [(b["step"], [value]) for b in seen for name, value in b["metrics"] if name == series[1]]
         scores = self._scores(part, now)
-        return [(step, [self._smoothed(part, scores[: at + 1])]) for at, (step, _) in enumerate(scores)]
+        told = [sum(len(values) for _, values in scores[: at + 1]) for at in range(len(scores))]
+        return [
+            (step, [self._smoothed(part, scores[: at + 1])])
+            for at, (step, _) in enumerate(scores)
+            if told[at] >= part.settings["min_episodes"]
+        ]
 
     def _smoothed(self, part: Part, scores: list[Batch]) -> float:
         zero_start = part.settings["ema"] == "zero_start"

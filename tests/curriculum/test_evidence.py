@@ -79,6 +79,14 @@ def test_performance_is_undefined_before_min_episodes_and_windows_are_not() -> N
     assert [step(window, at, 1.0) for at in (1, 2)] == [False, True]
 
 
+def test_what_is_measured_of_the_performance_begins_with_it() -> None:
+    """The averages before `min_episodes` are no performance, and so in no mean of it and on no plateau."""
+    mean = waiting("mean(performance, last=2) >= 0.5", min_episodes=3)
+    assert [step(mean, at, 1.0) for at in (1, 2, 3, 4)] == [False, False, False, True]
+    plateau = waiting("plateau(performance, over=20, less_than=0.1)", min_episodes=3)
+    assert [step(plateau, at, 1.0) for at in range(10, 70, 10)] == [False, False, False, False, True, False]
+
+
 def test_that_an_early_performance_waits_for_episodes_is_told() -> None:
     curriculum = waiting("not performance < 0.5 or steps >= 90", min_episodes=3)
     step(curriculum, 1, 1.0)

@@ -217,7 +217,7 @@ def meaning(tree: Any) -> set[bool]:
 
 
 def truth_of(condition: Condition, values: dict[str, float | None] = VALUES) -> bool | None:
-    evidence = Evidence(read_stages({"stages": ["a"]})[0], [condition], 0)
+    evidence = Evidence(read_stages({"stages": ["a"]})[0], [condition])
     for name, value in values.items():
         if value is not None:
             evidence.add_metric(7, name, value)

@@ -78,7 +78,7 @@ def test_a_threshold_below_the_best_never_falls_under_its_floor() -> None:
     )
     from stagectl.curriculum.evidence import Evidence
 
-    evidence = Evidence(stage, [], 0)
+    evidence = Evidence(stage, [])
     for step in range(0, 40, 2):
         evidence.add_scores(step, [0.15])
     assert evidence.threshold(40) == 0.5

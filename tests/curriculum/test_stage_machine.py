@@ -380,8 +380,8 @@ def test_a_state_of_another_recipe_is_refused_with_what_changed_by_stage_and_key
     assert not said or curriculum.state_dict() == before
 
 
-def test_a_state_is_of_version_two() -> None:
-    assert StagedProgressiveCurriculum(TWO).state_dict()["version"] == 2
+def test_a_state_is_of_version_three() -> None:
+    assert StagedProgressiveCurriculum(TWO).state_dict()["version"] == 3
 
 
 def test_a_state_survives_json_that_sorts_its_keys() -> None:
