@@ -48,7 +48,7 @@ $(VENV)/.run: $(NEEDED) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: $(NEEDED) | $(BIN)/python
-	$(PIP) --constraint constraints.txt --editable '.[train,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[train,simulate,agents,dev]'
 	# what the bare package needs, for the test that installs its wheel into an empty environment without a network
 	$(BIN)/python -m pip wheel --quiet --constraint constraints.txt --wheel-dir $(WHEELS) .
 	@touch $(VENV)/.run $@

@@ -24,7 +24,7 @@ def replay(curriculum: StagedProgressiveCurriculum, trace: Trace, budget: int | 
         RecipeError: The curriculum is of a user's class, and that raised.
     """
     notes = _check_stages(curriculum, trace)
-    by_stage = bool(trace.stage_names()) and not notes
+    by_stage = bool(trace.stage_names) and not notes
     curriculum.decide_between_steps()
     decisions: list[Decision] = []
     start, step = curriculum.current_stage, 0
@@ -58,13 +58,13 @@ def _tell(curriculum: StagedProgressiveCurriculum, row: Row, *, by_stage: bool) 
 
 def default_curriculum(trace: Trace, stages: int | None = None) -> StagedProgressiveCurriculum:
     """The document's defaults, over the trace's own stages, else over that many (three, as in the document)."""
-    names = trace.stage_names() or [f"stage_{index}" for index in range(stages or DEFAULT_STAGES)]
+    names = list(trace.stage_names) or [f"stage_{index}" for index in range(stages or DEFAULT_STAGES)]
     return StagedProgressiveCurriculum([{"name": name, "curriculum": name} for name in names])
 
 
 def _check_stages(curriculum: StagedProgressiveCurriculum, trace: Trace) -> tuple[str, ...]:
     known = {stage.name for stage in (*curriculum.stages, *curriculum.played)}
-    recorded = set(trace.stage_names())
+    recorded = set(trace.stage_names)
     if recorded <= known:
         return ()
     if recorded & known:
@@ -78,7 +78,9 @@ def _differences(
     curriculum: StagedProgressiveCurriculum, decisions: list[Decision], start: int, trace: Trace
 ) -> tuple[str, ...]:
     """A note where a stage is not first entered at the step at which it was recorded to be."""
-    recorded = trace.entered()
+    recorded: dict[str, int] = {}
+    for row, name in trace.entries():
+        recorded.setdefault(name, int(trace.steps[row]))
     entered: dict[str, int] = {}
     for decision in decisions:
         if isinstance(decision, StageTransition):

@@ -10,7 +10,10 @@ from stagectl.curriculum import CurriculumEnd, Decision, StageTransition
 
 @dataclass(frozen=True, slots=True)
 class StageSpan:
-    """One stage of a timeline: the total step counts at which it was entered and left, None where it was not."""
+    """One stage of a timeline: the total step counts at which it was last entered and left, None where it was not.
+
+    `censored`: the recording has no more of this stage, and its criterion had not held: it takes `steps` at least.
+    """
 
     index: int
     name: str
@@ -19,6 +22,17 @@ class StageSpan:
     steps: int
     episodes: int
     performance: float | None
+    censored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The performance over one visit to a stage, thinned to what a picture shows: by total steps."""
+
+    stage: int
+    steps: tuple[int, ...]
+    performance: tuple[float, ...]
+    threshold: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +40,7 @@ class Timeline:
     """What a curriculum did on a trace.
 
     `notes` say what a reader must know before believing it. `budget_spent`: it ends with the step budget.
+    `aligned`: a stage saw what was recorded in it; else the scores drove whatever stage was on, as they came.
     """
 
     stages: tuple[StageSpan, ...]
@@ -34,6 +49,9 @@ class Timeline:
     total_episodes: int
     notes: tuple[str, ...] = ()
     budget_spent: bool = False
+    trace: str = ""
+    aligned: bool = False
+    curves: tuple[Curve, ...] = ()
 
     @property
     def transitions(self) -> tuple[StageTransition, ...]:

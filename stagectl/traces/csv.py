@@ -11,7 +11,7 @@ from typing import TextIO
 
 from stagectl.errors import TraceError, nearest
 from stagectl.runs import Event
-from stagectl.traces.trace import Row, Trace
+from stagectl.traces.trace import Row, Trace, trace_of_rows
 
 STEP_HEADERS = ("step", "global_step", "_step", "steps", "total_steps", "timesteps", "num_timesteps", "env_steps")
 SCORE_HEADERS = ("score", "success_rate", "success", "is_success", "performance", "reward", "episode_return", "return")
@@ -128,7 +128,7 @@ def _read(file: TextIO, path: Path, columns: Columns) -> Trace:
         raise TraceError(f"{path}: has a header and no rows")
     if all(row.score is None for row in rows):
         raise TraceError(f"{path}: has no row with a score; its column {header[score_at]} is empty")
-    return Trace(str(path), rows)
+    return trace_of_rows(str(path), rows)
 
 
 def _rows(reader: Iterator[list[str]], width: int, path: Path) -> Iterator[tuple[int, list[str]]]:

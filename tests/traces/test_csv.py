@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stagectl.errors import TraceError
-from stagectl.traces import Columns, read_csv, write_csv
+from stagectl.traces import Columns, Trace, read_csv, write_csv
 
 
 def trace(tmp_path: Path, text: str | bytes) -> Path:
@@ -17,28 +17,34 @@ def trace(tmp_path: Path, text: str | bytes) -> Path:
     return path
 
 
+def columns(read: Trace) -> tuple[list[int], list[float | None], list[str | None] | None]:
+    rows = list(read.rows())
+    stages = [row.stage for row in rows] if read.stage_codes is not None else None
+    return [row.step for row in rows], [row.score for row in rows], stages
+
+
 @pytest.mark.parametrize("step", ["step", "global_step", "_step", "Step", "total_steps"])
 @pytest.mark.parametrize("score", ["success_rate", "score", "reward", "Success", "episode_return"])
 def test_usual_headers_are_understood(tmp_path: Path, step: str, score: str) -> None:
     read = read_csv(trace(tmp_path, f"other,{step},{score}\nx,5,0.5\nx,7,1\n"))
-    assert (read.steps, read.scores, read.stages) == ([5, 7], [0.5, 1.0], None)
+    assert columns(read) == ([5, 7], [0.5, 1.0], None)
 
 
 def test_columns_may_be_named(tmp_path: Path) -> None:
     path = trace(tmp_path, "step,frames,score,won,phase\n1,10,0.1,true,a\n2,20,0.2,false,b\n")
     read = read_csv(path, Columns("frames", "won", "phase"))
-    assert (read.steps, read.scores, read.stages) == ([10, 20], [1.0, 0.0], ["a", "b"])
+    assert columns(read) == ([10, 20], [1.0, 0.0], ["a", "b"])
 
 
 def test_a_stage_column_is_found(tmp_path: Path) -> None:
     read = read_csv(trace(tmp_path, "step,stage,score\n1,nav,1\n2,seq,0\n3,nav,1\n"))
-    assert read.stage_names() == ["nav", "seq"]
+    assert list(read.stage_names) == ["nav", "seq"]
 
 
 def test_an_empty_stage_tells_nothing_and_a_name_is_kept_as_it_is(tmp_path: Path) -> None:
     read = read_csv(trace(tmp_path, "step,stage,score\n1, nav ,1\n2,,0\n3, ,1\n4,seq,1\n"))
-    assert read.stages == [" nav ", None, None, "seq"]
-    assert read.entered() == {" nav ": 1, "seq": 4}
+    assert columns(read)[2] == [" nav ", None, None, "seq"]
+    assert read.entries() == [(0, " nav "), (3, "seq")]
 
 
 def test_rows_of_equal_step_are_one_boundary(tmp_path: Path) -> None:
@@ -49,7 +55,7 @@ def test_rows_of_equal_step_are_one_boundary(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_blank_lines_and_quotes_are_understood(tmp_path: Path) -> None:
     read = read_csv(trace(tmp_path, b'\xef\xbb\xbf"step","score"\r\n"1","0.5"\r\n\r\n2,1e0\r\n'))
-    assert (read.steps, read.scores) == ([1, 2], [0.5, 1.0])
+    assert columns(read)[:2] == ([1, 2], [0.5, 1.0])
 
 
 @pytest.mark.parametrize(
