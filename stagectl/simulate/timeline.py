@@ -40,7 +40,8 @@ class Timeline:
     """What a curriculum did on a trace.
 
     `notes` say what a reader must know before believing it. `budget_spent`: it ends with the step budget.
-    `aligned`: a stage saw what was recorded in it; else the scores drove whatever stage was on, as they came.
+    `finished`: every stage that can be left was left. `aligned`: a stage saw what was recorded in it; else the scores
+    drove whatever stage was on, as they came.
     """
 
     stages: tuple[StageSpan, ...]
@@ -52,6 +53,17 @@ class Timeline:
     trace: str = ""
     aligned: bool = False
     curves: tuple[Curve, ...] = ()
+    finished: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing would come after it, however much more had been recorded."""
+        return self.end is not None or self.budget_spent
+
+    @property
+    def is_censored(self) -> bool:
+        """Whether the recording ends before the stage that is on does."""
+        return any(span.censored for span in self.stages)
 
     @property
     def transitions(self) -> tuple[StageTransition, ...]:
@@ -70,5 +82,7 @@ class Timeline:
             "total_steps": self.total_steps,
             "total_episodes": self.total_episodes,
             "budget_spent": self.budget_spent,
+            "finished": self.finished,
+            "aligned": self.aligned,
             "notes": list(self.notes),
         }
