@@ -265,7 +265,7 @@ def test_what_a_run_recorded_replays_to_its_own_transitions(
         for steps, scores in stream:
             for age, score in scores:  # an episode begun up to three episodes ago ends
                 tasks.append(session.curriculum.get_task())
-                tasks[-1 - min(age, len(tasks) - 1)].complete(score)
+                tasks.pop(-1 - min(age, len(tasks) - 1)).complete(score)
             step += steps
             session.update_step_count(step)
     events = read_events(session.paths.events)
@@ -580,7 +580,7 @@ def test_inside_a_run_attach_joins_it_and_leaves_its_end_to_the_job(run: RunPath
         assert session.paths == run
         assert [stage.name for stage in session.curriculum.stages] == ["a", "b", "c"]
         session.update_step_count(5)
-    assert told(session, "attempt") == [("run_created", 0), ("ready", 3), ("progress", 3)]
+    assert told(session, "attempt") == [("run_created", 0), ("ready", 3), ("progress", 3), ("training_ended", 3)]
 
 
 def test_inside_a_run_the_runs_own_recipe_holds_and_not_the_scripts(run: RunPaths, write: Write) -> None:

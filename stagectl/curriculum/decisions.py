@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,19 +13,32 @@ if TYPE_CHECKING:
     from stagectl.curriculum.staged import StagedProgressiveCurriculum
 
 
-class Task(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Task:
     """One episode to play. It belongs to its stage, and to this visit to it, however late its score arrives."""
 
     id: str
     stage: Stage
     curriculum: StagedProgressiveCurriculum
+    completed: bool = False
 
     def env_cfg(self) -> dict[str, Any]:
         """The stage's environment overrides, a copy that the caller may change."""
         return copy.deepcopy(dict(self.stage.env_overrides))
 
     def complete(self, score: float) -> Decision | None:
-        return self.curriculum.complete_task(self.id, score)
+        """Tell the episode's score, a finite number. A second one is warned of and counts for nothing.
+
+        Raises:
+            ScoreError: The score is no finite number; nothing was counted.
+        """
+        if self.completed:
+            message = f"task {self.id} was completed before and counts once; ask get_task() for each episode's own"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            return None
+        decision = self.curriculum.complete_task(self.id, score)
+        self.completed = True
+        return decision
 
 
 class Finished(NamedTuple):

@@ -1,12 +1,50 @@
-"""A saved curriculum held against the recipe's: what changed between them."""
+"""A saved curriculum held against the recipe's: what changed between them, and what of it still fits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stagectl.curriculum.stages import Stage
-from stagectl.errors import Fault, nearest
+from stagectl.curriculum.stages import END, Stage, active, members_of
+from stagectl.errors import CurriculumError, Fault, nearest
+
+STATE_VERSION = 3
+
+
+def fitting(state: Mapping[str, Any], stages: tuple[Stage, ...], *, accept_changes: bool) -> dict[str, Any]:
+    """The state as a curriculum with these stages can go on from it.
+
+    Raises:
+        CurriculumError: It is of another version, or of other stages or settings; with `accept_changes`: the stage in
+            which it stands is gone.
+    """
+    if state.get("version") != STATE_VERSION:
+        message = f"the state is of version {state.get('version')!r}; this stagectl reads {STATE_VERSION}"
+        raise CurriculumError(Fault((), message))
+    changes = differences(state["stages"], [stage.to_dict() for stage in stages])
+    if not changes:
+        return dict(state)
+    if not accept_changes:
+        raise CurriculumError(*changes)
+    names = [stage.name for stage in stages]
+    if state["stage"] not in names:
+        where = f"the saved curriculum stands in stage '{state['stage']}', which is gone"
+        what = "keep a stage of that name, or begin a new run with `start:` at another"
+        raise CurriculumError(Fault(("stages",), f"{where}; {nearest(state['stage'], names)}; {what}"))
+    played = [member.name for _, member in members_of(stages)]
+    before = {s["name"]: plain(s) for top in state["stages"] for s in (top, *top["parallel"])}
+    as_before = [
+        s.name for s in active(stages[names.index(state["stage"])]) if plain(s.to_dict()) == before.get(s.name)
+    ]
+    return {
+        **state,
+        "visits": {name: state["visits"].get(name, 0) for name in names},
+        "done": [name for name in state["done"] if name in as_before],
+        "finished": [episode for episode in state["finished"] if episode[0] in played],
+        "manual": state["manual"] if state["manual"] in (*names, END) else None,
+        "shares": None,
+        "end": None,  # it goes on until it is over by its new criteria
+    }
 
 
 def differences(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[Fault]:
@@ -22,21 +60,6 @@ def differences(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, 
                 message = f"stage '{name}' had {old[name].get(key)!r} and has {new[name][key]!r}"
                 faults.append(Fault(("stages", name, key), message))
     return faults
-
-
-def unchanged(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> set[str]:
-    """The names of the stages, members of groups included, that are as they were."""
-    old, new = (
-        {stage["name"]: plain(stage) for top in tops for stage in (top, *top["parallel"])} for tops in (before, now)
-    )
-    return {name for name in new if old.get(name) == new[name]}
-
-
-def current_gone(name: str, stages: Sequence[Stage]) -> str:
-    """What is said of a state that stands in a stage which is no more."""
-    names = [stage.name for stage in stages]
-    where = f"the saved curriculum stands in stage '{name}', which is gone; {nearest(name, names)}"
-    return f"{where}; keep a stage of that name, or begin anew with `start:` at another"
 
 
 def plain(value: Any) -> Any:

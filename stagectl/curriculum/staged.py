@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +12,18 @@ from typing import Any
 from stagectl.curriculum.config import read_stages
 from stagectl.curriculum.criteria import own_condition
 from stagectl.curriculum.decisions import CurriculumEnd, Decision, Finished, StageTransition, Task
-from stagectl.curriculum.evidence import Evidence, Standing, Term
+from stagectl.curriculum.evidence import Standing, Term
+from stagectl.curriculum.ids import TaskIds
 from stagectl.curriculum.language import Condition
+from stagectl.curriculum.numbers import finite, not_finite, whole_steps
+from stagectl.curriculum.records import Records
 from stagectl.curriculum.sampling import Shares, probabilities
-from stagectl.curriculum.saved import current_gone, differences, plain, unchanged
-from stagectl.curriculum.stages import END, Stage, members_of
+from stagectl.curriculum.saved import STATE_VERSION, fitting, plain
+from stagectl.curriculum.stages import END, Stage, active, members_of
 from stagectl.curriculum.ways import Way, metrics_named, position, remembers_steps, ways_of
-from stagectl.errors import CurriculumError, Fault, ScoreError
+from stagectl.errors import CurriculumError, Fault, ScoreError, nearest
 
 logger = logging.getLogger(__name__)
-
-STATE_VERSION = 3
-LARGEST_SCORE = 1e100  # its square is finite too
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +86,19 @@ class StagedProgressiveCurriculum:
             }
         )
         self.end: CurriculumEnd | None = None
-        self._top = [top for top, _ in members_of(self.stages)]
-        self._played = tuple(member for _, member in members_of(self.stages))
-        self._index = {member.name: index for index, member in enumerate(self._played)}
-        self._ways = [ways_of(self.stages, index) for index in range(len(self.stages))]
-        self._own = {stage.name: own_condition(stage) for stage in (*self.stages, *self._played)}
         self.metric_names = metrics_named(self.stages)
         self.remembers_steps = remembers_steps(self.stages)
+        self._top = [top for top, _ in members_of(self.stages)]
+        self._played = tuple(member for _, member in members_of(self.stages))
+        self._ways = [ways_of(self.stages, index) for index in range(len(self.stages))]
+        self._own = {stage.name: own_condition(stage) for stage in (*self.stages, *self._played)}
+        self._records = Records(self.stages, self._asked())
+        self._ids = TaskIds([member.name for member in self._played])
         self._current_stage = position(self.stages, settings["start"]) if settings.get("start") else 0
         self._total_steps = 0
         self._stage_start_step = 0
-        self._evidence = {stage.name: self._fresh(stage) for stage in (*self.stages, *self._played)}
         self._visits = [int(index == self._current_stage) for index in range(len(self.stages))]
-        self._present = self._present_visits()
-        self._done: list[str] = []
-        self._total_episodes = 0
-        self._tasks_given = 0
-        self._shares = Shares(probabilities(self.stages, self._current_stage))
+        self._done: list[str] = []  # the members of the current group that are
         self._applied_stage: int | None = None
         self._due = 0
         self._decided_at: int | None = None
@@ -114,16 +109,27 @@ class StagedProgressiveCurriculum:
         self._refused: Callable[[ScoreError], None] | None = None
         self._finished: list[Finished] = []
         self._metrics: list[tuple[str, float]] = []
+        self._hand_out()
+
+    def _asked(self) -> dict[str, list[Condition]]:
+        """By a stage's name, the conditions of its ways out."""
+        asked = {name: [own] if own is not None else [] for name, own in self._own.items()}
+        for stage, ways in zip(self.stages, self._ways, strict=True):
+            asked[stage.name] += [way.condition for way in ways if way.condition is not None]
+        return asked
+
+    def _hand_out(self) -> None:
+        """Begin to hand out the current stage's tasks."""
+        self._shares = Shares(probabilities(self.stages, self._current_stage))
+        self._ids.enter([self._visits[top] for top in self._top])
 
     # ── what training asks and tells ────────────────────────────────────────────────────────────────────────
 
     def get_task(self) -> Task:
         """The next episode to play: of those that the current stage plays, the one furthest behind its share."""
         index = self._shares.next()
-        self._tasks_given += 1
         self._applied_stage = self._current_stage
-        member = self._played[index]
-        return Task(f"{member.name}@{self._visits[self._top[index]]}#{self._tasks_given}", member, self)
+        return Task(self._ids.next(index), self._played[index], self)
 
     def complete_task(self, id: str, score: float) -> Decision | None:
         """Count a finished episode for the stage, and the visit to it, in which it began.
@@ -135,7 +141,29 @@ class StagedProgressiveCurriculum:
         Raises:
             ScoreError: The score is no finite number; nothing was counted.
         """
-        index, visit = self._source_of(id)
+        index, visit = self._ids.source(id) or (self._ids.index[self.stage.members[0].name], None)
+        return self._complete(index, visit, score)
+
+    def complete_in(self, stage: str, score: float, visit: int | None = None) -> Decision | None:
+        """The same, told with the stage's name and the visit to it: for those that kept these, as a trace does.
+
+        Args:
+            stage: The name of a stage that is played: of a member, not of its group.
+            score: The episode's score, a finite number.
+            visit: The number, from 1, of the visit in which the episode began; None: the last one.
+
+        Raises:
+            CurriculumError: No stage of that name is played.
+            ScoreError: The score is no finite number; nothing was counted.
+        """
+        index = self._ids.index.get(stage)
+        if index is None:
+            raise CurriculumError(
+                Fault((), f"no stage that is played is named '{stage}'; {nearest(stage, self._ids.index)}")
+            )
+        return self._complete(index, None if visit == self._visits[self._top[index]] else visit, score)
+
+    def _complete(self, index: int, visit: int | None, score: float) -> Decision | None:
         value = self._checked(score, "the score of an episode", self._played[index].name)
         if value is None:
             return None
@@ -151,7 +179,7 @@ class StagedProgressiveCurriculum:
         Raises:
             CurriculumError: The step count goes back, or is no whole number.
         """
-        steps = _checked_steps(steps)
+        steps = whole_steps(steps)
         if steps < self._total_steps:
             message = f"the step count went back from {self._total_steps} to {steps}; it is the total so far"
             raise CurriculumError(Fault((), message))
@@ -238,7 +266,7 @@ class StagedProgressiveCurriculum:
     @property
     def total_episodes(self) -> int:
         """All episodes that were counted, in whatever stage and visit."""
-        return self._total_episodes
+        return self._records.total_episodes
 
     @property
     def finished(self) -> Sequence[Finished]:
@@ -248,7 +276,7 @@ class StagedProgressiveCurriculum:
     @property
     def performance_threshold(self) -> float:
         """The current stage's threshold that is in force; NaN where it has yet to be found."""
-        return self._evidence[self.stage.name].threshold(self._total_steps - self._stage_start_step)
+        return self._records[self.stage].threshold(self._total_steps - self._stage_start_step)
 
     @property
     def time_threshold_steps(self) -> int:
@@ -264,21 +292,20 @@ class StagedProgressiveCurriculum:
 
     @property
     def _stage_performance(self) -> list[float]:
-        return [self._performance_of(stage) for stage in self.stages]
+        return [self._records[stage].smoothed.value for stage in self.stages]
 
     def progress(self) -> Progress:
         """Steps and episodes in the current stage, and its performance."""
-        steps = self._total_steps - self._stage_start_step
-        return Progress(steps, self._evidence[self.stage.name].smoothed.count, self._performance_of(self.stage))
+        smoothed = self._records[self.stage].smoothed
+        return Progress(self._total_steps - self._stage_start_step, smoothed.count, smoothed.value)
 
     def performance(self) -> list[float | None]:
         """The smoothed score of each stage that is played, in its last visit; None without any episode."""
-        values = [self._evidence[member.name].smoothed for member in self._played]
-        return [average.value if average.count else None for average in values]
+        return [average.value if average.count else None for average in self._records.smoothed()]
 
     def episodes(self) -> list[int]:
         """The finished episodes of each stage that is played, in its last visit."""
-        return [self._evidence[member.name].smoothed.count for member in self._played]
+        return [average.count for average in self._records.smoothed()]
 
     def stage_probs(self) -> list[float]:
         """The share of episodes that each stage that is played gets now."""
@@ -313,7 +340,9 @@ class StagedProgressiveCurriculum:
 
     def _boundary(self) -> Decision | None:
         """Take in what came, and decide."""
-        self._take_in()
+        self._records.take_in(self._total_steps, self._finished, self._metrics, self.stage)
+        self._finished.clear()
+        self._metrics.clear()
         if self.end is not None:
             return None
         decision = self._decide_after_boundary()
@@ -324,44 +353,22 @@ class StagedProgressiveCurriculum:
         """The total steps before which, if nothing else comes, nothing can change."""
         if self.end is not None:
             return sys.maxsize
-        if self._own_rule or any(self._evidence[stage.name].changes_with_steps for stage in self._active()):
+        if self._own_rule or any(self._records[stage].changes_with_steps for stage in active(self.stage)):
             return self._total_steps
         start, limit = self._stage_start_step, self.stage.max_steps
         marks = [start + limit] if limit is not None else []
-        for stage in self._active():
-            own, total = self._evidence[stage.name].step_marks
+        for stage in active(self.stage):
+            own, total = self._records[stage].step_marks
             marks += [start + mark for mark in own] + list(total)
         return min((mark for mark in marks if mark >= self._total_steps), default=sys.maxsize)
 
-    def _active(self) -> tuple[Stage, ...]:
-        """The current stage, and its members where it is a group."""
-        return (self.stage, *self.stage.parallel)
-
     def _decide_after_boundary(self) -> Decision | None:
-        for stage in self._active():
+        for stage in active(self.stage):
             self._standing(stage).end_boundary()
         for member in self.stage.parallel:
             if member.name not in self._done and self._holds(member, self._own[member.name]):
                 self._done.append(member.name)
         return self._decide()
-
-    def _take_in(self) -> None:
-        """Let the evidence have what came since the last boundary, all of one age."""
-        for name, value in self._metrics:
-            for stage in self._active():
-                self._evidence[stage.name].add_metric(self._total_steps, name, value)
-        scores: dict[str, list[float]] = {}
-        for episode in self._finished:
-            self._total_episodes += 1
-            if episode.visit is None:
-                scores.setdefault(self._played[episode.stage].name, []).append(episode.score)
-        for group in self.stages:
-            if group.parallel and any(member.name in scores for member in group.parallel):
-                scores[group.name] = [s for member in group.parallel for s in scores.get(member.name, ())]
-        for name, values in scores.items():
-            self._evidence[name].add_scores(self._total_steps, values)
-        self._metrics.clear()
-        self._finished.clear()
 
     def _should_transition_to_next_stage(self) -> bool:
         """Whether the current stage's own criterion holds. Subclasses may decide otherwise."""
@@ -386,7 +393,7 @@ class StagedProgressiveCurriculum:
         if way.condition is not None:
             return self._holds(self.stage, way.condition)
         needs_episodes = self.transition_criteria in ("performance", "both") and self.stage.advance_when is None
-        if needs_episodes and not self._evidence[self.stage.name].mature:
+        if needs_episodes and not self._records[self.stage].mature:
             return False
         return self._should_transition_to_next_stage()
 
@@ -405,12 +412,12 @@ class StagedProgressiveCurriculum:
         return condition is not None and self._standing(stage).truth(condition) is True
 
     def _standing(self, stage: Stage) -> Standing:
-        evidence = self._evidence[stage.name]
+        evidence = self._records[stage]
         counters = {
             "steps": self._total_steps - self._stage_start_step,
             "episodes": evidence.smoothed.count,
             "total_steps": self._total_steps,
-            "total_episodes": self._total_episodes,
+            "total_episodes": self._records.total_episodes,
             "visits": self._visits[self._current_stage],
         }
         return Standing(evidence, self._total_steps, counters)
@@ -433,7 +440,7 @@ class StagedProgressiveCurriculum:
             from_name=left.name,
             to_name=self.stages[to].name,
             step=self._total_steps,
-            performance=_or_none(self._performance_of(left)),
+            performance=_or_none(self._records[left].smoothed.value),
             reason=reason,
             threshold=self._threshold_in_force(),
         )
@@ -441,11 +448,9 @@ class StagedProgressiveCurriculum:
         self._stage_start_step = self._total_steps
         self._visits[to] += 1
         self._applied_stage = None
-        self._present = self._present_visits()
         self._done.clear()
-        for stage in self._active():
-            self._evidence[stage.name] = self._fresh(stage)
-        self._shares = Shares(probabilities(self.stages, to))
+        self._records.enter(self.stage)
+        self._hand_out()
         logger.info(
             "Transitioning from stage %d (%s) to stage %d (%s) at step %d",
             transition.from_stage,
@@ -462,7 +467,7 @@ class StagedProgressiveCurriculum:
             stage=self._current_stage,
             name=self.stage.name,
             step=self._total_steps,
-            performance=_or_none(self._performance_of(self.stage)),
+            performance=_or_none(self._records[self.stage].smoothed.value),
             reason=reason,
             threshold=self._threshold_in_force(),
         )
@@ -474,56 +479,15 @@ class StagedProgressiveCurriculum:
         uses_it = self.transition_criteria in ("performance", "both", "either") and self.stage.advance_when is None
         return _or_none(self.performance_threshold) if uses_it else None
 
-    def _performance_of(self, stage: Stage) -> float:
-        """A stage's smoothed score; a group's is that of the member that decides."""
-        if not stage.parallel:
-            return self._evidence[stage.name].smoothed.value
-        values = [self._evidence[member.name].smoothed.value for member in stage.parallel]
-        if any(map(math.isnan, values)):
-            return math.nan
-        return min(values) if stage.done == "all" else max(values)
-
-    def _fresh(self, stage: Stage) -> Evidence:
-        at = next((index for index, entry in enumerate(self.stages) if entry.name == stage.name), None)
-        ways = self._ways[at] if at is not None else []
-        conditions = [way.condition for way in ways if way.condition is not None]
-        own = self._own[stage.name]
-        return Evidence(stage, [*conditions, *([own] if own else [])])
-
-    def _present_visits(self) -> dict[str, int]:
-        """The beginnings of the ids of tasks that belong to the last visit to their stage."""
-        return {f"{m.name}@{self._visits[self._top[index]]}": index for index, m in enumerate(self._played)}
-
     def _name_at(self, index: int) -> str:
         return self.stages[index].name if index < len(self.stages) else END
 
-    def _source_of(self, task_id: str) -> tuple[int, int | None]:
-        """The stage that an id is of, and the visit where it is not the present one."""
-        prefix = task_id.rpartition("#")[0]
-        index = self._present.get(prefix)
-        if index is not None:
-            return index, None
-        if task_id in self._index:
-            return self._index[task_id], None
-        for named in (prefix, task_id):
-            name, at, visit = named.rpartition("@")
-            if at and name in self._index and visit.isdecimal():
-                return self._index[name], None if named in self._present else int(visit)
-        if prefix in self._index:
-            return self._index[prefix], None
-        return self._index[self.stage.members[0].name], None
-
     def _checked(self, number: float, what: str, stage: str) -> float | None:
         """The number; None where it is no finite one, and was handed to whom it may concern."""
-        try:
-            value = math.nan if isinstance(number, str) else float(number)
-        except (TypeError, ValueError, OverflowError):
-            value = math.nan
-        if abs(value) <= LARGEST_SCORE:
+        value = finite(number)
+        if value is not None:
             return value
-        where = f"stage '{stage}' at step {self._total_steps}"
-        reason = "too large to average" if math.isfinite(value) else "not a finite number"
-        error = ScoreError(Fault((), f"{what} in {where} is {number!r:.40}, {reason}"))
+        error = not_finite(number, f"{what} in stage '{stage}' at step {self._total_steps}")
         if self._refused is None:
             raise error
         self._refused(error)
@@ -540,12 +504,12 @@ class StagedProgressiveCurriculum:
             "total_steps": self._total_steps,
             "decided_at": self._decided_at,
             "stage_start_step": self._stage_start_step,
-            "total_episodes": self._total_episodes,
-            "tasks_given": self._tasks_given,
+            "total_episodes": self._records.total_episodes,
+            "tasks_given": self._ids.given,
             "shares": self._shares.state_dict(),
             "visits": {stage.name: visits for stage, visits in zip(self.stages, self._visits, strict=True)},
             "done": list(self._done),
-            "evidence": {name: evidence.state_dict() for name, evidence in self._evidence.items()},
+            "evidence": self._records.state_dict(),
             "finished": [[self._played[e.stage].name, e.score, e.visit] for e in self._finished],
             "metrics": [list(pair) for pair in self._metrics],
             "manual": self._manual,
@@ -565,49 +529,25 @@ class StagedProgressiveCurriculum:
             CurriculumError: The state is of another version, or of a curriculum with other stages or settings; with
                 `accept_changes`: the stage in which it stands is gone. Nothing was changed then.
         """
-        if state.get("version") != STATE_VERSION:
-            message = f"the state is of version {state.get('version')!r}; this stagectl reads {STATE_VERSION}"
-            raise CurriculumError(Fault((), message))
-        before, now = state["stages"], [stage.to_dict() for stage in self.stages]
-        changes = differences(before, now)
-        if changes and not accept_changes:
-            raise CurriculumError(*changes)
-        if state["stage"] not in (stage.name for stage in self.stages):
-            raise CurriculumError(Fault(("stages",), current_gone(state["stage"], self.stages)))
+        state = fitting(state, self.stages, accept_changes=accept_changes)
         self._current_stage = position(self.stages, state["stage"])
         self._total_steps = state["total_steps"]
         self._decided_at = state["decided_at"]
         self._stage_start_step = state["stage_start_step"]
-        self._total_episodes = state["total_episodes"]
-        self._tasks_given = state["tasks_given"]
-        self._visits = [state["visits"].get(stage.name, 0) for stage in self.stages]
-        self._present = self._present_visits()
-        kept = unchanged(before, now)
-        self._done = [name for name in state["done"] if name in kept and name in self._member_names()]
-        for name, evidence in self._evidence.items():
-            if name in state["evidence"]:
-                evidence.load_state_dict(state["evidence"][name])
-        self._shares = Shares(probabilities(self.stages, self._current_stage))
-        if not changes:
+        self._visits = [state["visits"][stage.name] for stage in self.stages]
+        self._done = list(state["done"])
+        self._records.total_episodes = state["total_episodes"]
+        self._records.load_state_dict(state["evidence"])
+        self._hand_out()
+        self._ids.given = state["tasks_given"]
+        if state["shares"] is not None:
             self._shares.load_state_dict(state["shares"])
         self._due = 0
-        known = [pair for pair in state["finished"] if pair[0] in self._index]
-        self._finished = [Finished(self._index[name], score, visit) for name, score, visit in known]
+        self._finished = [Finished(self._ids.index[name], score, visit) for name, score, visit in state["finished"]]
         self._metrics = [(name, float(value)) for name, value in state["metrics"] if name in self.metric_names]
-        self._manual = state["manual"] if state["manual"] in (*(s.name for s in self.stages), END) else None
-        self.end = CurriculumEnd(**state["end"]) if state["end"] and not changes else None
-
-    def _member_names(self) -> list[str]:
-        return [member.name for member in self.stage.parallel]
+        self._manual = state["manual"]
+        self.end = CurriculumEnd(**state["end"]) if state["end"] else None
 
 
 def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _checked_steps(steps: Any) -> int:
-    """A plain int: numpy's whole numbers are no JSON."""
-    try:
-        return operator.index(int(steps) if isinstance(steps, float) and steps.is_integer() else steps)
-    except TypeError:
-        raise CurriculumError(Fault((), f"the step count is {steps!r}, not a whole number")) from None

@@ -183,3 +183,8 @@ def members_of(stages: tuple[Stage, ...]) -> Iterator[tuple[int, Stage]]:
     for index, stage in enumerate(stages):
         for member in stage.members:
             yield index, member
+
+
+def active(stage: Stage) -> tuple[Stage, ...]:
+    """The stage itself, and its members where it is a group: all that see what happens while it is on."""
+    return (stage, *stage.parallel)

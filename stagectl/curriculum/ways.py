@@ -26,7 +26,7 @@ def ways_of(stages: tuple[Stage, ...], index: int) -> list[Way]:
     if stage.next:
         for edge in stage.next:
             to = len(stages) if edge.to == END else position(stages, edge.to)
-            ways.append(Way(to, parse_condition(edge.when) if edge.when else None, "next"))
+            ways.append(Way(to, parse_condition(edge.when), f"next: {edge.when}") if edge.when else Way(to, None, ""))
     elif stage.transition_criteria is not None or stage.advance_when is not None:
         ways.append(Way(index + 1, None, ""))
     demotion = demotion_condition(stage)

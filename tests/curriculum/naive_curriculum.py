@@ -180,12 +180,8 @@ class Naive:
         return sum(len(values) for _, values in self._scores(part, len(self.history)))
 
     def shown_performance(self) -> float | None:
-        """The current stage's; a group's is that of the member that decides."""
-        top = self.tops[self.current]
-        values = [self.performance(part) for part in self.played if part.name in top.plays]
-        if any(value is None for value in values):
-            return None
-        return (min if top.settings["done"] == "all" else max)(values)  # type: ignore[type-var]
+        """The current stage's; a group's is of all its members' episodes together."""
+        return self.performance(self.tops[self.current])
 
     # ── a boundary ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -237,7 +233,7 @@ class Naive:
         ways: list[tuple[int, Any, str]] = []
         for edge in settings["next"] or []:
             to = len(self.tops) if edge["to"] == "end" else self.names.index(edge["to"])
-            ways.append((to, edge["when"].tree, "next") if "when" in edge else (to, own, by_itself))
+            ways.append((to, edge["when"].tree, f"next: {edge['when']}") if "when" in edge else (to, own, by_itself))
         if not settings["next"] and by_itself is not None:
             ways.append((self.current + 1, own, by_itself))
         demote = settings["demote"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from naive_curriculum import weighted_mean
 
 from stagectl.curriculum import CurriculumEnd, Stage, StagedProgressiveCurriculum, StageTransition, read_stages
 from stagectl.curriculum.sampling import Shares
@@ -45,14 +46,26 @@ def test_a_group_is_one_stage_whose_members_are_played() -> None:
 def test_a_group_where_all_must_be_done_waits_for_the_last_of_them() -> None:
     curriculum = group([PAIR, "last"])
     assert fed(curriculum, "left", 1.0) is None
-    assert fed(curriculum, "right", 0.9) == StageTransition(0, 1, "pair", "last", 0, 0.9, "all done", None)
+    together = pytest.approx(weighted_mean([1.0, 1.0, 0.9, 0.9], 0.1))
+    assert fed(curriculum, "right", 0.9) == StageTransition(0, 1, "pair", "last", 0, together, "all done", None)
 
 
 def test_a_group_where_any_may_be_done_goes_with_the_first() -> None:
     curriculum = group([{**PAIR, "done": "any"}, "last"])
     fed(curriculum, "left", 0.1, 1)
-    decision = fed(curriculum, "right", 0.9)
-    assert decision == StageTransition(0, 1, "pair", "last", 0, 0.9, "any done", None)
+    together = pytest.approx(weighted_mean([0.1, 0.9, 0.9], 0.1))
+    assert fed(curriculum, "right", 0.9) == StageTransition(0, 1, "pair", "last", 0, together, "any done", None)
+
+
+def test_a_groups_performance_is_of_all_its_episodes_in_its_ways_out_and_in_what_is_told_of_it_alike() -> None:
+    edge = {"to": "last", "when": "performance >= 0.5"}
+    curriculum = group([{**PAIR, "next": [edge], "transition_smoothing": 1}, "last"])
+    curriculum.decide_between_steps()
+    fed(curriculum, "left", 0.25)
+    fed(curriculum, "right", 0.75)
+    decision = curriculum.update_step_count(10)
+    assert curriculum._stage_performance[0] == 0.5
+    assert decision == StageTransition(0, 1, "pair", "last", 10, 0.5, "next: performance >= 0.5", None)
 
 
 def test_a_member_once_done_stays_done_though_it_falls() -> None:
@@ -191,15 +204,14 @@ class Impatient(StagedProgressiveCurriculum):
     """A class of a user's own, which leaves as soon as the performance is there."""
 
     def _should_transition_to_next_stage(self) -> bool:
-        return self._stage_performance[self._current_stage] >= 0.5
+        return self._stage_performance[self._current_stage] >= 0.75
 
 
 def test_a_class_of_ones_own_sees_a_group_as_one_stage() -> None:
-    curriculum = Impatient([PAIR, "last"], min_episodes=1)
-    assert fed(curriculum, "left", 1.0, 5) is None  # the group's performance is its least, and right has none yet
-    decision = fed(curriculum, "right", 0.6, 1)
-    assert (decision.performance, decision.reason) == (0.6, "Impatient")
-    assert curriculum._stage_performance[0] == 0.6
+    curriculum = Impatient([PAIR, "last"], min_episodes=1, transition_smoothing=0.5)
+    assert fed(curriculum, "left", 0.5, 5) is None
+    decision = fed(curriculum, "right", 1.0, 1)
+    assert (decision.performance, decision.reason) == (curriculum._stage_performance[0], "Impatient")
 
 
 @pytest.mark.parametrize(

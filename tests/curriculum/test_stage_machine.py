@@ -64,6 +64,52 @@ def test_a_tasks_id_is_never_taken_for_another_stages_name() -> None:
     assert curriculum.episodes() == [1, 0]
 
 
+@pytest.mark.parametrize("others", ["a@1", "a@1#1", "a@1#2", "a@2#1", "a#1", "#", "a@"])
+def test_stages_with_names_like_ids_are_told_apart_by_name_by_task_and_by_visit(others: str) -> None:
+    curriculum = StagedProgressiveCurriculum(["a", {"curriculum": "b", "name": others}])
+    curriculum.decide_between_steps()
+    first = [curriculum.get_task() for _ in range(3)]
+    curriculum.request_stage(others)
+    curriculum.update_step_count(1)
+    second = [curriculum.get_task() for _ in range(3)]
+    curriculum.request_stage("a")
+    curriculum.update_step_count(2)
+    for task in (*first, *second):
+        task.complete(0.5)
+    curriculum.complete_task(others, 0.25)
+    assert list(curriculum.finished) == [Finished(0, 0.5, 1)] * 3 + [Finished(1, 0.5)] * 3 + [Finished(1, 0.25)]
+    assert len({task.id for task in (*first, *second)} | {others, "a"}) == 8
+
+
+def test_an_episode_may_be_told_by_its_stages_name_and_visit() -> None:
+    curriculum = StagedProgressiveCurriculum(["a", "a@1"])
+    curriculum.decide_between_steps()
+    curriculum.request_stage("a")
+    curriculum.update_step_count(1)
+    for visit in (None, 1, 2):
+        curriculum.complete_in("a", 0.5, visit)
+    curriculum.complete_in("a@1", 1.0)
+    assert list(curriculum.finished) == [
+        Finished(0, 0.5),
+        Finished(0, 0.5, 1),
+        Finished(0, 0.5),
+        Finished(1, 1.0),
+    ]
+    with pytest.raises(CurriculumError, match="no stage that is played is named 'b'; known: a, a@1"):
+        curriculum.complete_in("b", 0.5)
+
+
+def test_a_task_counts_once() -> None:
+    curriculum = StagedProgressiveCurriculum(TWO)
+    task = curriculum.get_task()
+    with pytest.raises(ScoreError):
+        task.complete(math.nan)
+    task.complete(0.5)
+    with pytest.warns(RuntimeWarning, match="task first@1#1 was completed before and counts once"):
+        assert task.complete(0.5) is None
+    assert curriculum.episodes() == [1, 0]
+
+
 def test_a_score_with_an_id_of_nobody_counts_for_the_current_stage() -> None:
     curriculum = StagedProgressiveCurriculum(TWO)
     for nobody in ("17", "", "#", "nobody#3"):

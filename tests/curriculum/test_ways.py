@@ -207,7 +207,7 @@ def test_a_stage_that_may_be_entered_no_more_is_passed_over() -> None:
 
 def test_a_way_may_lead_to_the_end_from_anywhere() -> None:
     stages = [{"curriculum": "a", "next": [{"to": "end", "when": "performance >= 0.99"}, {"to": "b"}]}, "b"]
-    assert Driven(stages).step(7, 1.0) == CurriculumEnd("completed", 0, "a", 7, 1.0, "next", 0.8)
+    assert Driven(stages).step(7, 1.0) == CurriculumEnd("completed", 0, "a", 7, 1.0, "next: performance >= 0.99", 0.8)
     assert Driven(stages).step(7, 0.9).to_name == "b"
 
 
