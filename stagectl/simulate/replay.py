@@ -4,56 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, StageTransition
 from stagectl.errors import RecipeError, StagectlError, TraceError
-from stagectl.simulate.timeline import StageSpan, Timeline
+from stagectl.simulate.aligned import Aligned, can_be_left
+from stagectl.simulate.curves import GrowingCurve, left_at
+from stagectl.simulate.timeline import Curve, StageSpan, Timeline
 from stagectl.traces import Row, Trace
 
 DEFAULT_STAGES = 3
 
 
-def replay(curriculum: StagedProgressiveCurriculum, trace: Trace, budget: int | None = None) -> Timeline:
+def replay(
+    curriculum: StagedProgressiveCurriculum, trace: Trace, budget: int | None = None, *, as_recorded: bool = False
+) -> Timeline:
     """What the curriculum would have decided on the trace, deciding once after all rows of equal step.
 
-    Where the trace tells the stages, a score counts for the stage in which its episode began, as in training;
-    otherwise for the stage that is on. The step that reaches `budget` is the last, as in training.
+    Aligned, where the trace tells the recipe's stages: a simulated visit to a stage sees what was recorded in the
+    visit of the same number, at the same steps since its entry. What was recorded after the step at which it is left
+    is left out; where nothing more was recorded, the timeline ends, and the stage is censored. As recorded: the
+    scores drive whatever stage is on, as they came. The step that reaches `budget` is the last, as in training.
 
     Raises:
         TraceError: Some of the trace's stages are the curriculum's, and some are not.
         RecipeError: The curriculum is of a user's class, and that raised.
     """
-    notes = _check_stages(curriculum, trace)
-    by_stage = bool(trace.stage_names) and not notes
+    passed_over = [] if as_recorded else _check_stages(curriculum, trace)
+    aligned = Aligned(curriculum, trace) if trace.stage_names and not passed_over and not as_recorded else None
+    played = _Played(curriculum.current_stage, GrowingCurve(curriculum.current_stage))
     curriculum.decide_between_steps()
-    decisions: list[Decision] = []
-    start, step = curriculum.current_stage, 0
     spent = False
-    for step, rows in trace.boundaries():
+    for step, rows in aligned.boundaries(played.decisions) if aligned else trace.boundaries():
         with _users_class(curriculum, step):
             for row in rows:
-                _tell(curriculum, row, by_stage=by_stage)
+                _tell(curriculum, row, told=aligned is not None)
             decision = curriculum.update_step_count(step)
-        if decision is not None:
-            decisions.append(decision)
+        played.note(curriculum, decision, has_scores=any(row.score is not None for row in rows))
         spent = budget is not None and step >= budget
         if spent or curriculum.end is not None:
             break
-    stages = _spans(curriculum, decisions, step, start)
-    if by_stage:
-        notes += _differences(curriculum, decisions, start, trace)
-    return Timeline(stages, tuple(decisions), step, curriculum.total_episodes, notes, spent)
-
-
-def _tell(curriculum: StagedProgressiveCurriculum, row: Row, *, by_stage: bool) -> None:
-    """What one row says, told as training told it."""
-    curriculum.record_metrics(row.metrics)
-    if row.advance_to is not None:
-        curriculum.request_stage(row.advance_to)
-    if row.score is not None:
-        name = row.stage if by_stage and row.stage is not None else curriculum.stage.members[0].name
-        visit = f"@{row.visit}" if row.visit is not None else ""
-        curriculum.complete_task(f"{name}{visit}#", row.score)  # a task's id, for a stage may be named `a#1`
+    onward = can_be_left(curriculum)
+    return Timeline(
+        stages=_spans(curriculum, played, censored=onward and not spent and curriculum.end is None),
+        decisions=tuple(played.decisions),
+        total_steps=curriculum.total_steps,
+        total_episodes=curriculum.total_episodes,
+        notes=tuple(aligned.notes if aligned else passed_over),
+        budget_spent=spent,
+        trace=trace.name,
+        aligned=aligned is not None,
+        curves=tuple(played.finished_curves()),
+        finished=curriculum.end.outcome == "completed" if curriculum.end else not onward,
+        differs_from=aligned.differs_from if aligned else None,
+    )
 
 
 def default_curriculum(trace: Trace, stages: int | None = None) -> StagedProgressiveCurriculum:
@@ -62,39 +66,66 @@ def default_curriculum(trace: Trace, stages: int | None = None) -> StagedProgres
     return StagedProgressiveCurriculum([{"name": name, "curriculum": name} for name in names])
 
 
-def _check_stages(curriculum: StagedProgressiveCurriculum, trace: Trace) -> tuple[str, ...]:
+@dataclass
+class _Played:
+    """What has happened so far in a replay."""
+
+    start: int
+    curve: GrowingCurve
+    decisions: list[Decision] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+
+    def note(self, curriculum: StagedProgressiveCurriculum, decision: Decision | None, *, has_scores: bool) -> None:
+        """One step boundary."""
+        if decision is not None:
+            self.decisions.append(decision)
+            self.curve.add(*left_at(decision))
+        elif has_scores:
+            performance = curriculum.progress().performance
+            self.curve.add(curriculum.total_steps, performance, curriculum.performance_threshold)
+        if isinstance(decision, StageTransition):
+            self.curves = self.finished_curves()
+            self.curve = GrowingCurve(decision.to_stage)
+
+    def finished_curves(self) -> list[Curve]:
+        curve = self.curve.curve()
+        return [*self.curves, *([curve] if curve else [])]
+
+
+# ── what is told ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _tell(curriculum: StagedProgressiveCurriculum, row: Row, *, told: bool) -> None:
+    """What one row says, told as training told it."""
+    curriculum.record_metrics(row.metrics)
+    if row.advance_to is not None:
+        curriculum.request_stage(row.advance_to)
+    if row.score is None:
+        return
+    stage = _member(curriculum, row.stage if told else None)
+    for _ in range(row.episodes):
+        curriculum.complete_in(stage, row.score, row.visit if told else None)
+
+
+def _member(curriculum: StagedProgressiveCurriculum, name: str | None) -> str:
+    """The stage that is played: as told; else the one that is on, and of a group the member whose turn it is."""
+    if name in (None, curriculum.stage.name):
+        return curriculum.get_task().stage.name if curriculum.stage.parallel else curriculum.stage.name
+    group = next((stage for stage in curriculum.stages if stage.name == name and stage.parallel), None)
+    return str(name) if group is None else group.parallel[0].name
+
+
+def _check_stages(curriculum: StagedProgressiveCurriculum, trace: Trace) -> list[str]:
     known = {stage.name for stage in (*curriculum.stages, *curriculum.played)}
     recorded = set(trace.stage_names)
     if recorded <= known:
-        return ()
+        return []
     if recorded & known:
         unknown = ", ".join(sorted(recorded - known))
-        hint = f"the recipe's stages are {', '.join(stage.name for stage in curriculum.stages)}"
+        names = ", ".join(stage.name for stage in curriculum.stages)
+        hint = f"the recipe's stages are {names}; --as-recorded plays the scores whatever stage they are of"
         raise TraceError(f"{trace.name}: recorded in a stage that the recipe does not have: {unknown}", hint=hint)
-    return ("none of the trace's stages is the recipe's: its scores drive whatever stage is on, as they came",)
-
-
-def _differences(
-    curriculum: StagedProgressiveCurriculum, decisions: list[Decision], start: int, trace: Trace
-) -> tuple[str, ...]:
-    """A note where a stage is not first entered at the step at which it was recorded to be."""
-    recorded: dict[str, int] = {}
-    for row, name in trace.entries():
-        recorded.setdefault(name, int(trace.steps[row]))
-    entered: dict[str, int] = {}
-    for decision in decisions:
-        if isinstance(decision, StageTransition):
-            entered.setdefault(decision.to_name, decision.step)
-    for index, stage in enumerate(curriculum.stages):
-        if index != start and entered.get(stage.name) != recorded.get(stage.name):
-            here, there = _at(entered.get(stage.name)), _at(recorded.get(stage.name))
-            boundary = f"stage '{stage.name}' is {here}, in the trace {there}"
-            return (f"{boundary}; a score counts only for the stage that it was recorded in, once that is entered",)
-    return ()
-
-
-def _at(step: int | None) -> str:
-    return "never entered" if step is None else f"entered at step {step:,}"
+    return ["none of the trace's stages is the recipe's: its scores drive whatever stage is on, as they came"]
 
 
 @contextmanager
@@ -111,12 +142,13 @@ def _users_class(curriculum: StagedProgressiveCurriculum, step: int) -> Iterator
         raise RecipeError(f"{type(curriculum).__name__} failed at step {step:,}: {reason}") from error
 
 
-def _spans(
-    curriculum: StagedProgressiveCurriculum, decisions: list[Decision], total_steps: int, start: int
-) -> tuple[StageSpan, ...]:
-    entered: dict[int, int] = {start: 0}
+# ── what came of it ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _spans(curriculum: StagedProgressiveCurriculum, played: _Played, *, censored: bool) -> tuple[StageSpan, ...]:
+    entered: dict[int, int] = {played.start: 0}
     left: dict[int, int] = {}
-    for decision in decisions:
+    for decision in played.decisions:
         if isinstance(decision, StageTransition):
             left[decision.from_stage] = decision.step
             entered[decision.to_stage] = decision.step
@@ -132,9 +164,10 @@ def _spans(
             name=stage.name,
             entered=entered.get(index),
             left=left.get(index),
-            steps=left.get(index, total_steps) - entered[index] if index in entered else 0,
+            steps=left.get(index, curriculum.total_steps) - entered[index] if index in entered else 0,
             episodes=sum(counted[member.name] for member in stage.members),
             performance=None if stage.parallel else measured[stage.name],
+            censored=censored and index == curriculum.current_stage,
         )
         for index, stage in enumerate(curriculum.stages)
     )

@@ -41,7 +41,8 @@ class Timeline:
 
     `notes` say what a reader must know before believing it. `budget_spent`: it ends with the step budget.
     `finished`: every stage that can be left was left. `aligned`: a stage saw what was recorded in it; else the scores
-    drove whatever stage was on, as they came.
+    drove whatever stage was on, as they came. From `differs_from` on, in total steps, it is not what was recorded:
+    what is replayed then was recorded in another situation.
     """
 
     stages: tuple[StageSpan, ...]
@@ -54,6 +55,7 @@ class Timeline:
     aligned: bool = False
     curves: tuple[Curve, ...] = ()
     finished: bool = False
+    differs_from: int | None = None
 
     @property
     def is_over(self) -> bool:
@@ -84,5 +86,6 @@ class Timeline:
             "budget_spent": self.budget_spent,
             "finished": self.finished,
             "aligned": self.aligned,
+            "differs_from": self.differs_from,
             "notes": list(self.notes),
         }

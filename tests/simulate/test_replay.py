@@ -34,14 +34,6 @@ def test_rows_of_equal_step_decide_once_after_the_last_of_them() -> None:
     assert timeline.stages[0].episodes == 30
 
 
-def test_a_score_counts_for_the_stage_in_which_its_episode_began() -> None:
-    steps = [100] * 10 + [200] * 10
-    trace = trace_of("t", steps, [1.0] * 10 + [0.0] * 10, ["nav"] * 20)
-    timeline = replay(curriculum(), trace)
-    assert [span.episodes for span in timeline.stages] == [20, 0, 0]
-    assert timeline.stages[1].performance is None
-
-
 def test_a_row_without_a_score_moves_the_steps_alone() -> None:
     timed = curriculum(transition_criteria="time", time_threshold_steps=1000)
     timeline = replay(timed, trace_of("t", [10, 1000, 1500], [1.0, None, 1.0]))
@@ -134,13 +126,13 @@ def test_a_runs_own_trace_simulated_with_its_own_recipe_is_the_run_event_for_eve
 
 
 def train(recipe: Path, rollouts: list[Rollout], unfinished: list[tuple[int, float]]) -> RunPaths:
-    """A script whose every finished episode began up to three episodes ago."""
+    """A script in which up to three episodes that began before are still to finish."""
     tasks: list[Task] = []
 
     def play(curriculum: StagedProgressiveCurriculum, episodes: list[tuple[int, float]]) -> None:
         for age, score in episodes:
             tasks.append(curriculum.get_task())
-            tasks[-1 - min(age, len(tasks) - 1)].complete(score)
+            tasks.pop(-1 - min(age, len(tasks) - 1)).complete(score)
 
     step = 0
     with attach(recipe) as session:
