@@ -83,7 +83,7 @@ def waiting(status: RunStatus) -> list[Part]:
     parts: list[Part] = []
     if status.target:
         parts.append((f"decided by {clean(status.target)}", ""))
-    parts += [_term(term) for term in status.waiting_for()]
+    parts += [term_part(term) for term in status.waiting_for()]
     if not parts:
         parts.append(("the end of the step budget" if status.total_timesteps else "the end of training", ""))
     return parts
@@ -136,7 +136,8 @@ def _next(status: RunStatus) -> list[Part]:
     return parts
 
 
-def _term(term: Term) -> Part:
+def term_part(term: Term) -> Part:
+    """A term as it stands: what holds and what blocks are told apart."""
     if math.isnan(term.value) or math.isnan(term.target):
         value, target = shown(term.value), shown(term.target)
     else:

@@ -32,7 +32,7 @@ def run_text(status: RunStatus, liveness: Liveness, now: float) -> str:
     """A run as plain text for a pipe: nothing cut, nothing wrapped."""
     facts = judged(status, liveness, now)
     lines = [("run", clean(status.run_id)), ("recipe", clean(status.recipe)), ("backend", clean(status.backend))]
-    lines += [("state", facts.word), ("step", _step_words(status)), ("elapsed", duration(facts.elapsed))]
+    lines += [("state", facts.word), ("step", step_words(status)), ("elapsed", duration(facts.elapsed))]
     if facts.rate:
         lines.append(("speed", f"{facts.rate:,.0f} steps/s"))
     lines += [(label, "; ".join(text for text, _ in parts)) for label, parts in sayings(status, facts)]
@@ -40,7 +40,7 @@ def run_text(status: RunStatus, liveness: Liveness, now: float) -> str:
     if status.stages:
         blocks.append(_stage_table(status, facts))
     if status.transitions:
-        rows = [_transition_cells(event) for event in status.transitions]
+        rows = [transition_cells(event) for event in status.transitions]
         blocks.append(
             aligned(("TRANSITION", "STEP", "PERFORMANCE", "REASON"), rows, frozenset({"STEP", "PERFORMANCE"}))
         )
@@ -62,7 +62,7 @@ def _head(status: RunStatus, facts: Facts, width: int) -> list[Text]:
 
 
 def _total(status: RunStatus, facts: Facts, width: int) -> Text:
-    words = _step_words(status)
+    words = step_words(status)
     budget = status.total_timesteps
     if not budget:
         return fitted(Text(f" {words}"), width)
@@ -73,7 +73,8 @@ def _total(status: RunStatus, facts: Facts, width: int) -> Text:
     return fitted(Text.assemble(" ", bar(room, share, style), "  ", shown), width)
 
 
-def _step_words(status: RunStatus) -> str:
+def step_words(status: RunStatus) -> str:
+    """`98,304 of 400,000 steps`."""
     if status.total_timesteps:
         return f"{steps(status.step)} of {steps(status.total_timesteps)} steps"
     return f"{steps(status.step)} steps"
@@ -92,7 +93,7 @@ def _curve(status: RunStatus, width: int) -> list[Text]:
 def _transitions(status: RunStatus, width: int) -> list[Text]:
     """A header and the last transitions, the newest first."""
     events = status.transitions + ([status.end] if status.end else [])
-    rows = [_transition_cells(event) for event in reversed(events[-SHOWN_TRANSITIONS:])]
+    rows = [transition_cells(event) for event in reversed(events[-SHOWN_TRANSITIONS:])]
     if not rows:
         return []
     tails = [Text.assemble(f"  {step:>9}  {performance:>5}  ", (reason, DIM)) for _, step, performance, reason in rows]
@@ -102,7 +103,8 @@ def _transitions(status: RunStatus, width: int) -> list[Text]:
     return [Text("   transitions", DIM), *(fitted(line, width) for line in lines)]
 
 
-def _transition_cells(event: Event) -> tuple[str, str, str, str]:
+def transition_cells(event: Event) -> tuple[str, str, str, str]:
+    """From where to where, at which step, with which performance and why."""
     if event["event"] == "curriculum_ended":
         where = f"{clean(event['name'])} → {clean(event['outcome'])}"
     else:

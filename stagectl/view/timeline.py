@@ -1,4 +1,4 @@
-"""A simulated timeline: a table of its stages, and a picture of them over the steps."""
+"""A simulated timeline: a table of its stages, and a picture of them and of their performance over the steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from stagectl.view.answer import NOT_REACHED, at_least
+from stagectl.view.curve import curve_lines
 from stagectl.view.grid import gap_for, grid
 from stagectl.view.lines import DIM, aligned, fitted, joined, labelled, padded
 from stagectl.view.words import NOTHING, clean, score, short_steps, steps
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 HEADER = ("STAGE", "ENTERED", "LEFT", "PERFORMANCE", "STEPS", "EPISODES", "REASON")
 _RIGHT = frozenset(HEADER[1:-1])
 _SHORT = {"PERFORMANCE": "PERF.", "EPISODES": "EP."}
+CURVE_HEIGHT = 8
 
 
 def timeline_panel(timeline: Timeline, width: int) -> RenderableType:
@@ -41,7 +44,7 @@ def timeline_text(timeline: Timeline) -> str:
 
 
 def timeline_picture(timeline: Timeline, width: int) -> Text:
-    """A bar a stage over the axis of all steps, and after it the step at which it was left."""
+    """A bar a stage over the axis of all steps, and after it the step at which it was left; then the performance."""
     names = [clean(span.name) for span in timeline.stages]
     name_width = min(max(map(cell_len, names)), max(8, width // 4))
     labels = [_label(timeline, span) for span in timeline.stages]
@@ -52,7 +55,11 @@ def timeline_picture(timeline: Timeline, width: int) -> Text:
         )
         for name, label, span in zip(names, labels, timeline.stages, strict=True)
     ]
-    lines += [Text.assemble(" " * (name_width + 3), line) for line in _axis(timeline.total_steps, room)]
+    gutter = name_width + 3
+    moves = [move.step for move in timeline.transitions]
+    curve = curve_lines(timeline.curves, timeline.total_steps, moves, room, CURVE_HEIGHT, gutter)
+    lines += [Text(), *curve] if curve else []
+    lines += axis_lines(timeline.total_steps, room, gutter)
     return joined(fitted(line, width) for line in lines)
 
 
@@ -74,7 +81,7 @@ def _end(timeline: Timeline, span: StageSpan) -> int:
     return timeline.total_steps if span.left is None else span.left
 
 
-def _axis(total: int, room: int) -> list[Text]:
+def axis_lines(total: int, room: int, gutter: int) -> list[Text]:
     """The steps' axis ruled in equal parts, and under each tick its step."""
     parts = 4 if room >= 40 else 2
     ends = [part * room // parts for part in range(1, parts + 1)]
@@ -82,7 +89,7 @@ def _axis(total: int, room: int) -> list[Text]:
     marks = "0"
     for part, end in enumerate(ends, 1):
         marks += short_steps(total * part // parts).rjust(end - len(marks))
-    return [Text(rule, DIM), Text(marks, DIM)]
+    return [Text(" " * gutter + line, DIM) for line in (rule, marks)]
 
 
 def _row(timeline: Timeline, span: StageSpan) -> tuple[str, ...]:
@@ -90,11 +97,13 @@ def _row(timeline: Timeline, span: StageSpan) -> tuple[str, ...]:
     if span.entered is None:
         return (name, *[NOTHING] * 5, "not reached")
     left = NOTHING if span.left is None else steps(span.left)
-    numbers = (steps(span.entered), left, score(span.performance), steps(span.steps), f"{span.episodes:,}")
-    return (name, *numbers, _reason(timeline, span) or _last(timeline))
+    numbers = (steps(span.entered), left, score(span.performance), at_least(span), f"{span.episodes:,}")
+    return (name, *numbers, _reason(timeline, span) or _last(timeline, span))
 
 
-def _last(timeline: Timeline) -> str:
+def _last(timeline: Timeline, span: StageSpan) -> str:
+    if span.censored:
+        return NOT_REACHED
     return "the budget is spent" if timeline.budget_spent else "the trace ends"
 
 

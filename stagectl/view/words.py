@@ -43,9 +43,9 @@ def steps(count: int) -> str:
 
 def short_steps(count: int) -> str:
     """As `steps`, and thousands cut to one decimal: `20k`, `77.8k`."""
-    if 10_000 <= count < 10**6:
-        whole, tenth = divmod(count // 100, 10)
-        return f"{whole}{f'.{tenth}' if tenth else ''}k"
+    if 10_000 <= abs(count) < 10**6:
+        whole, tenth = divmod(abs(count) // 100, 10)
+        return f"{'-' if count < 0 else ''}{whole}{f'.{tenth}' if tenth else ''}k"
     return steps(count)
 
 
