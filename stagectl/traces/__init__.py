@@ -1,9 +1,13 @@
 """Recorded metrics in."""
 
-from stagectl.traces.csv import Columns as Columns
-from stagectl.traces.csv import read_csv as read_csv
-from stagectl.traces.csv import write_csv as write_csv
+from stagectl.traces.columns import Columns as Columns
+from stagectl.traces.read import read_csv as read_csv
+from stagectl.traces.read import read_traces as read_traces
+from stagectl.traces.run import read_run as read_run
+from stagectl.traces.run import trace_of_events as trace_of_events
 from stagectl.traces.trace import Row as Row
 from stagectl.traces.trace import Trace as Trace
 from stagectl.traces.trace import trace_of as trace_of
 from stagectl.traces.trace import trace_of_rows as trace_of_rows
+from stagectl.traces.write import write_csv as write_csv
+from stagectl.traces.write import write_trace as write_trace

@@ -1,192 +1,149 @@
-"""Traces as CSV files: read with headers guessed, written for a run."""
+"""CSV, by polars: separator, decimal comma and comments found, every fault told with its line."""
 
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Iterable, Iterator, Sequence
+import io
+import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any
 
-from stagectl.errors import TraceError, nearest
-from stagectl.runs import Event
-from stagectl.traces.trace import Row, Trace, trace_of_rows
+from stagectl.errors import TraceError
+from stagectl.traces.columns import Chosen
+from stagectl.traces.source import HEAD_BYTES, Source, check_utf8, csv_records
+from stagectl.traces.table import Table
 
-STEP_HEADERS = ("step", "global_step", "_step", "steps", "total_steps", "timesteps", "num_timesteps", "env_steps")
-SCORE_HEADERS = ("score", "success_rate", "success", "is_success", "performance", "reward", "episode_return", "return")
-VISIT, ADVANCE = "visit", "advance_to"
-STAGE_HEADERS = ("stage", "stage_name", "curriculum/stage_name", "lesson")
+if TYPE_CHECKING:
+    import polars as pl
 
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Which columns to read; None lets the header decide. `metrics` are read where the header has them."""
-
-    step: str | None = None
-    score: str | None = None
-    stage: str | None = None
-    metrics: frozenset[str] = frozenset()
+_SEPARATORS = (",", ";", "\t", "|")
+_LOOKED_THROUGH = 1 << 25  # up to this size all columns are read, so that a row of another width shows
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
 
-def read_csv(path: Path, columns: Columns = Columns()) -> Trace:
-    """Read a trace from a CSV file with a header line.
+@dataclass(frozen=True)
+class Layout:
+    """How one CSV file is written."""
 
-    Raises:
-        TraceError: With file and line: no such file or column, no rows, a ragged row, a value that is no finite
-            number, a step that goes back.
-    """
+    header: list[str]
+    separator: str
+    decimal_comma: bool
+    line_end: str
+    comments: int  # lines before the header
+
+    def settings(self) -> dict[str, Any]:
+        """polars' arguments that read this file."""
+        return {
+            "separator": self.separator,
+            "decimal_comma": self.decimal_comma,
+            "eol_char": self.line_end,
+            "skip_lines": self.comments,
+            "infer_schema": False,
+            "glob": False,
+        }
+
+
+def csv_table(source: Source) -> Table:
+    """A CSV file's table. Raises TraceError: no header, no UTF-8, a first row that does not fit the header."""
+    layout = layout_of(source)
+
+    def read(chosen: Chosen) -> pl.DataFrame:
+        return _read(source, layout, chosen)
+
+    def place(row: int) -> str:
+        return place_of(source, layout, row)
+
+    notes = source.notes + ((f"columns are separated by {layout.separator!r}",) if layout.separator != "," else ())
+    return Table(source.name, layout.header, read, place, f"{source.name}:{layout.comments + 1}", notes=notes)
+
+
+def layout_of(source: Source) -> Layout:
+    """The header and how the file is written, told from its first lines."""
+    raw = source.head()
+    text = raw.decode("utf-8-sig", errors="replace")
+    if "\ufffd" in text[:-4]:  # the last character may be cut in two
+        check_utf8(source)
+    line_end = "\n" if "\n" in text or "\r" not in text else "\r"
+    lines = text.split(line_end)
+    if len(raw) == HEAD_BYTES and len(lines) > 1:
+        lines.pop()  # cut
+    comments = next((at for at, line in enumerate(lines) if not line.startswith("#")), 0)
+    if not lines[comments].strip():
+        raise TraceError(f"{source.name}: is empty; a trace has a header line and a row an episode")
+    separator = max(_SEPARATORS, key=lambda character: _unquoted(lines[comments]).count(character))
+    reader = csv.reader(io.StringIO(line_end.join(lines[comments : comments + 20])), delimiter=separator)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _read(file, path, columns)
-    except FileNotFoundError:
-        raise TraceError(f"{path}: no such file", hint="a run's trace is written by: stagectl export RUN_ID") from None
-    except IsADirectoryError:
-        raise TraceError(f"{path}: this is a folder; name the CSV file in it") from None
-    except UnicodeDecodeError as error:
-        raise TraceError(f"{path}: not a text file (byte {error.start}); a trace is CSV, in UTF-8") from None
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def write_csv(events: Iterable[Event], file: TextIO) -> int:
-    """A run's episodes as CSV, one row each, in order; the number of rows.
-
-    A transition gets a row with the stage that it entered and no score: there a replay decides as the run did.
-    """
-    rows = list(_rows_of(events))
-    metrics = sorted({name for row in rows for name in row.metrics})
-    wanted = {VISIT: any(row.visit is not None for row in rows), ADVANCE: any(row.advance_to for row in rows)}
-    extra = [name for name, is_wanted in wanted.items() if is_wanted]
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("step", "stage", "score", *extra, *metrics))
-    for row in rows:
-        told = {VISIT: "" if row.visit is None else row.visit, ADVANCE: row.advance_to or ""}
-        score = "" if row.score is None else repr(row.score)
-        values = (repr(row.metrics[name]) if name in row.metrics else "" for name in metrics)
-        writer.writerow((row.step, row.stage or "", score, *(told[name] for name in extra), *values))
-    return len(rows)
-
-
-def _rows_of(events: Iterable[Event]) -> Iterator[Row]:
-    """A run's rows. What came between two boundaries stands at the later one, with which it was decided."""
-    tops: list[str] = []
-    played: list[str] = []
-    criteria: set[str] = set()
-    metrics: list[dict[str, float]] = []
-    advance_to: str | None = None
-    for event in events:
-        kind, step = event["event"], event["step"]
-        if kind == "run_created":
-            tops = [stage["name"] for stage in event["stages"]]
-            played = [m["name"] for stage in event["stages"] for m in (stage.get("parallel") or [stage])]
-            criteria = set(event.get("metrics", ()))
-        elif kind == "metrics":
-            metrics.append({name: value for name, value in event["metrics"].items() if name in criteria})
-        elif kind == "request_answered" and event["request"] == "advance":
-            advance_to = event["to"]
-        elif kind in ("episodes", "progress"):
-            yield from (Row(step, metrics=told) for told in metrics if told)
-            metrics.clear()
-            if kind == "progress":
-                yield Row(step, advance_to=advance_to)
-            for stage, score, *visit in event.get("scores", ()):
-                yield Row(step, score, played[stage], visit[0] if visit else None, advance_to)
-            advance_to = None
-        elif kind in ("stage_transition", "curriculum_ended"):
-            yield Row(step, stage=tops[event["to_stage"] if kind == "stage_transition" else event["stage"]])
-
-
-def _read(file: TextIO, path: Path, columns: Columns) -> Trace:
-    reader = csv.reader(file)
-    try:
-        header = next(reader, None)
+        header, *rows = list(reader)
     except csv.Error as error:
-        raise TraceError(f"{path}:1: this is no CSV: {error}") from None
-    if not header:
-        raise TraceError(f"{path}: is empty; a trace has a header line and a row an episode")
-    step_at = _column(header, columns.step, STEP_HEADERS, "step", path)
-    score_at = _column(header, columns.score, SCORE_HEADERS, "score", path)
-    stage_at = _stage_column(header, columns.stage, path)
-    at = {name: header.index(name) for name in (VISIT, ADVANCE, *columns.metrics) if name in header}
-    metric_at = {name: at[name] for name in columns.metrics if name in at}
-    rows: list[Row] = []
-    for line, row in _rows(reader, len(header), path):
-        where = f"{path}:{line}"
-        step = _step(row[step_at], header[step_at], where)
-        if rows and step < rows[-1].step:
-            hint = "sort the rows by step, and keep one run in a file"
-            raise TraceError(f"{where}: {header[step_at]} goes back from {rows[-1].step} to {step}", hint=hint)
-        score = _score(row[score_at], header[score_at], where)
-        stage = row[stage_at] if stage_at is not None and row[stage_at].strip() else None
-        visit = row[at[VISIT]].strip() if VISIT in at else ""
-        advance_to = row[at[ADVANCE]].strip() if ADVANCE in at else ""
-        metrics = {name: _score(row[index], name, where) for name, index in metric_at.items()}
-        told = {name: value for name, value in metrics.items() if value is not None}
-        rows.append(Row(step, score, stage, _step(visit, VISIT, where) if visit else None, advance_to or None, told))
-    if not rows:
-        raise TraceError(f"{path}: has a header and no rows")
-    if all(row.score is None for row in rows):
-        raise TraceError(f"{path}: has no row with a score; its column {header[score_at]} is empty")
-    return trace_of_rows(str(path), rows)
+        raise TraceError(f"{source.name}:{comments + 1}: this is no CSV: {error}") from None
+    for at, row in enumerate(rows[:-1], comments + 2):
+        if row and len(row) != len(header):
+            raise _uneven(f"{source.name}:{at}", row, header, separator)
+    cells = [cell.strip() for row in rows for cell in row if "," in cell]
+    decimal_comma = separator != "," and bool(cells) and all(map(_DECIMAL_COMMA.fullmatch, cells))
+    return Layout(header, separator, decimal_comma, line_end, comments)
 
 
-def _rows(reader: Iterator[list[str]], width: int, path: Path) -> Iterator[tuple[int, list[str]]]:
-    line = 1
+def _read(source: Source, layout: Layout, chosen: Chosen) -> pl.DataFrame:
+    """The chosen columns; as numbers, or where some cell is no plain number all as text, for its reader to judge."""
+    import polars as pl
+
+    wanted = chosen.all()
+    types = dict.fromkeys(chosen.wholes(), pl.Int64()) | dict.fromkeys(chosen.numbers(), pl.Float64())
+    settings = layout.settings()
+    if source.size() > _LOOKED_THROUGH:
+        settings["columns"] = wanted
     try:
-        for row in reader:
-            line = reader.line_num  # type: ignore[attr-defined]
-            if not row:
-                continue
-            if len(row) != width:
-                raise TraceError(f"{path}:{line}: has {len(row)} values, the header has {width} columns")
-            yield line, row
+        frame = pl.read_csv(source.content, schema_overrides=types, **settings)
+    except (pl.exceptions.PolarsError, OSError):
+        try:
+            frame = pl.read_csv(source.content, **settings)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            check_utf8(source)
+            _find_uneven(source, layout)
+            reason = str(error).strip().splitlines()[0]
+            raise TraceError(f"{source.name}: this is no CSV: {reason}") from None
+        if layout.decimal_comma:
+            frame = frame.with_columns(pl.col(*types).str.replace(",", ".", literal=True))
+    looked_at = frame.columns if "columns" in settings else frame.columns[-1:]
+    if any(frame[name].null_count() for name in looked_at) and _may_be_uneven(source, layout):
+        _find_uneven(source, layout)
+    return frame.select(wanted)
+
+
+def _may_be_uneven(source: Source, layout: Layout) -> bool:
+    """Whether a line has too few separators: polars fills a row that is too short with nothing."""
+    import polars as pl
+
+    content = io.BytesIO(source.content) if isinstance(source.content, bytes) else source.content
+    line = pl.col("line")
+    short = line.str.count_matches(layout.separator, literal=True) < len(layout.header) - 1
+    lines = pl.scan_lines(content, glob=False).slice(layout.comments + 1)
+    return not lines.filter(short & (line.str.strip_chars() != "")).head(1).collect().is_empty()
+
+
+def _find_uneven(source: Source, layout: Layout) -> None:
+    try:
+        for at, (line, row) in enumerate(csv_records(source, layout.separator)):
+            if at >= layout.comments and row and len(row) != len(layout.header):
+                raise _uneven(f"{source.name}:{line}", row, layout.header, layout.separator)
     except csv.Error as error:
-        raise TraceError(f"{path}:{line + 1}: this is no CSV: {error}") from None
+        raise TraceError(f"{source.name}: this is no CSV: {error}") from None
 
 
-def _column(header: Sequence[str], named: str | None, usual: Sequence[str], what: str, path: Path) -> int:
-    if named is not None:
-        if named not in header:
-            raise TraceError(f"{path}:1: has no column '{named}'; {nearest(named, header)}")
-        return header.index(named)
-    lowered = [name.strip().lower() for name in header]
-    for name in usual:
-        if name in lowered:
-            return lowered.index(name)
-    found = ", ".join(header)
-    raise TraceError(f"{path}:1: no column looks like a {what}; it has {found}", hint=f"name it: --{what}-column NAME")
+def _uneven(where: str, row: list[str], header: list[str], separator: str) -> TraceError:
+    other = next((s for s in _SEPARATORS if s != separator and len(row) == 1 and s in row[0]), None)
+    hint = f"the header is separated by {separator!r}, this row by {other!r}" if other else ""
+    return TraceError(f"{where}: has {len(row)} values, the header has {len(header)} columns", hint=hint)
 
 
-def _stage_column(header: Sequence[str], named: str | None, path: Path) -> int | None:
-    lowered = [name.strip().lower() for name in header]
-    if named is None and not set(STAGE_HEADERS) & set(lowered):
-        return None
-    return _column(header, named, STAGE_HEADERS, "stage", path)
+def place_of(source: Source, layout: Layout, row: int) -> str:
+    """The line in which a row ends."""
+    for at, (line, _) in enumerate(csv_records(source, layout.separator)):
+        if at == row + 1 + layout.comments:
+            return f"{source.name}:{line}"
+    return f"{source.name}, row {row + 1}"
 
 
-def _step(text: str, column: str, where: str) -> int:
-    value = _number(text, column, where)
-    if not value.is_integer() or value < 0:
-        raise TraceError(f"{where}: {column} is {text}; a step is a whole number of environment steps")
-    return int(value)
-
-
-def _score(text: str, column: str, where: str) -> float | None:
-    text = text.strip()
-    if not text:
-        return None
-    if text.lower() in ("true", "false"):
-        return float(text.lower() == "true")
-    return _number(text, column, where)
-
-
-def _number(text: str, column: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise TraceError(f"{where}: {column} is {text!r}, which is no number") from None
-    if not math.isfinite(value):
-        hint = "leave the cell empty where nothing was measured, or take the row out"
-        raise TraceError(f"{where}: {column} is {text}, not a finite number", hint=hint)
-    return value
+def _unquoted(line: str) -> str:
+    return re.sub(r'"[^"]*"', "", line)

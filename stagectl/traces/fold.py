@@ -1,0 +1,94 @@
+"""Steps that go back: after a resume the rows of the earlier attempt are superseded, and late rows take their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stagectl.errors import TraceError
+from stagectl.traces.trace import Whole
+
+MOST_RESUMES = 100  # that often a step goes back in no run, but in rows that nobody sorted
+LATE = 4  # a resume records about as often as what it supersedes; rows that are this many times fewer are late ones
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The rows to keep, in the order of their steps, and what was done."""
+
+    rows: NDArray[np.int64]
+    superseded: int = 0
+    late: int = 0
+
+    def notes(self) -> tuple[str, ...]:
+        said = []
+        if self.superseded:
+            said.append(f"{self.superseded:,} rows left out: a later attempt went on from before them")
+        if self.late:
+            said.append(f"{self.late:,} rows came late and were put where their step belongs")
+        return tuple(said)
+
+
+def fold(steps: Whole, attempts: Whole | None, column: str, place: Callable[[int], str]) -> Fold | None:
+    """What is in force of rows in their recorded order; None where no step goes back.
+
+    Without an attempt's number, a step that goes back begins a new attempt, which supersedes the rows from that step
+    on, unless only few rows follow before the steps are again where they were: those came late.
+
+    Raises:
+        TraceError: The steps go back to their beginning, or over and over: that is no one run in its order.
+    """
+    back = np.flatnonzero(steps[1:] < steps[:-1]) + 1
+    if attempts is not None and len(np.unique(attempts)) > 1:
+        return _by_attempt(steps, attempts, column, place)
+    if not len(back):
+        return None
+    if len(back) > MOST_RESUMES:
+        raise _disorder(steps, int(back[0]), column, place, f"{len(back):,} times, first ")
+    kept = np.arange(back[0])
+    superseded = late = 0
+    for first, last in zip(back, [*back[1:], len(steps)], strict=True):
+        again = np.arange(first, last)
+        top = steps[kept[-1]]
+        over = int((steps[kept] >= steps[first]).sum())
+        below = int((steps[again] < top).sum())
+        reaches = below < len(again)
+        if below * LATE < over and reaches:
+            merged = np.concatenate([kept, again])
+            kept = merged[np.argsort(steps[merged], kind="stable")]
+            late += below
+            continue
+        if over == len(kept):
+            raise _disorder(steps, int(first), column, place, "")
+        kept = np.concatenate([kept[: len(kept) - over], again])
+        superseded += over
+    return Fold(kept, superseded, late)
+
+
+def _by_attempt(steps: Whole, attempts: Whole, column: str, place: Callable[[int], str]) -> Fold:
+    """Each attempt supersedes what the earlier ones recorded from its own first step on."""
+    kept = np.empty(0, np.int64)
+    superseded = 0
+    for attempt in np.unique(attempts):
+        rows = np.flatnonzero(attempts == attempt)
+        back = np.flatnonzero(np.diff(steps[rows]) < 0)
+        if len(back):
+            at = rows[back[0]]
+            raise _disorder(steps, int(rows[back[0] + 1]), column, place, "", before=int(steps[at]))
+        before = steps[kept] < steps[rows[0]]
+        superseded += int((~before).sum())
+        kept = np.concatenate([kept[before], rows])
+    return Fold(kept, superseded)
+
+
+def _disorder(
+    steps: Whole, row: int, column: str, place: Callable[[int], str], often: str, before: int | None = None
+) -> TraceError:
+    told = (
+        f"{place(row)}: {column} goes back {often}from {steps[row - 1] if before is None else before} to {steps[row]}"
+    )
+    hint = "sort the rows by step; where it has several runs, name the column that tells them apart: --run-column NAME"
+    return TraceError(told, hint=hint)

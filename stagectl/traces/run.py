@@ -1,0 +1,61 @@
+"""A run of ours as a trace: its episodes, and what else a replay needs to decide as the run did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from stagectl.runs import Event, folded, read_events
+from stagectl.traces.trace import Row, Trace, trace_of_rows
+
+
+def read_run(name: str, events: Path) -> Trace:
+    """The trace that a run's event log tells; what a later attempt superseded is left out.
+
+    Raises:
+        DamagedRunError: A line of the log is no event.
+    """
+    recorded = read_events(events)
+    kept = folded(recorded)
+    gone = sum(len(event.get("scores", ())) for event in recorded) - sum(len(event.get("scores", ())) for event in kept)
+    note = f"{gone:,} episodes left out: a later attempt went on from before them"
+    return trace_of_events(name, kept, (note,) if gone else ())
+
+
+def trace_of_events(name: str, events: Iterable[Event], notes: tuple[str, ...] = ()) -> Trace:
+    """A row an episode, in order. A transition gets a row with the stage that it entered and no score: there a
+    replay decides as the run did."""
+    start: list[str] = []
+    rows = list(_rows_of(events, start))
+    return trace_of_rows(name, rows, start[0] if start else None, notes)
+
+
+def _rows_of(events: Iterable[Event], start: list[str]) -> Iterator[Row]:
+    """A run's rows. What came between two boundaries stands at the later one, with which it was decided."""
+    tops: list[str] = []
+    played: list[str] = []
+    criteria: set[str] = set()
+    metrics: list[dict[str, float]] = []
+    advance_to: str | None = None
+    for event in events:
+        kind, step = event["event"], event["step"]
+        if kind == "run_created":
+            tops = [stage["name"] for stage in event["stages"]]
+            played = [m["name"] for stage in event["stages"] for m in (stage.get("parallel") or [stage])]
+            criteria = set(event.get("metrics", ()))
+            if event.get("start", 0):
+                start.append(tops[event["start"]])
+        elif kind == "metrics":
+            metrics.append({name: value for name, value in event["metrics"].items() if name in criteria})
+        elif kind == "request_answered" and event["request"] == "advance":
+            advance_to = event["to"]
+        elif kind in ("episodes", "progress"):
+            yield from (Row(step, metrics=told) for told in metrics if told)
+            metrics.clear()
+            if kind == "progress":
+                yield Row(step, advance_to=advance_to)
+            for stage, score, *visit in event.get("scores", ()):
+                yield Row(step, score, played[stage], visit[0] if visit else None, advance_to)
+            advance_to = None
+        elif kind in ("stage_transition", "curriculum_ended"):
+            yield Row(step, stage=tops[event["to_stage"] if kind == "stage_transition" else event["stage"]])

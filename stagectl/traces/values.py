@@ -1,0 +1,129 @@
+"""A table's columns as arrays, every value checked; what is no number is told with its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stagectl.errors import TraceError
+from stagectl.traces.table import Table
+from stagectl.traces.trace import Codes, Floats, Whole
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ROW = "\0row"  # the column that keeps a row's place in its table
+MOST = 1 << 62
+
+
+def wholes(table: Table, frame: pl.DataFrame, column: str, what: str, missing: int | None = None) -> Whole:
+    """A column of whole numbers, zero or more; `missing` stands where a cell is empty.
+
+    Raises:
+        TraceError: A cell is no such number, or is empty and `missing` is None.
+    """
+    import polars as pl
+
+    cells = frame[column]
+    if not cells.dtype.is_integer():
+        cells = _numbers(table, frame, column)
+        bad = cells.is_null() | cells.is_nan() | (cells.floor() != cells) | (cells.abs() >= MOST)
+        _refuse(table, frame, column, bad & frame[column].is_not_null(), f"{what} is a whole number")
+        cells = cells.cast(pl.Int64)
+    if cells.null_count():
+        if missing is None:
+            at = int(cells.is_null().arg_max() or 0)
+            raise TraceError(f"{_place(table, frame, at)}: {column} is empty; {what} is a whole number")
+        cells = cells.fill_null(missing)
+    values: Whole = cells.cast(pl.Int64).to_numpy()
+    if len(values) and values.min() < (0 if missing is None else min(missing, 0)):
+        _refuse(table, frame, column, cells < 0, f"{what} is a whole number, zero or more")
+    return values
+
+
+def floats(table: Table, frame: pl.DataFrame, column: str) -> tuple[Floats, int]:
+    """A column of finite numbers, NaN where a cell is empty; and how many others were left out.
+
+    Raises:
+        TraceError: A cell is no finite number, and the table can be mended.
+    """
+    import polars as pl
+
+    cells = _numbers(table, frame, column)
+    left_out = 0
+    odd = ~cells.is_finite()
+    if odd.any():
+        if table.can_be_mended:
+            at = int(odd.arg_max() or 0)
+            hint = "leave the cell empty where nothing was measured, or take the row out"
+            told = f"{column} is {_shown(frame[column][at])}, not a finite number"
+            raise TraceError(f"{_place(table, frame, at)}: {told}", hint=hint)
+        left_out = int(odd.sum())
+        cells = cells.zip_with(odd.not_().fill_null(value=True), pl.Series([None], dtype=pl.Float64))
+    values: Floats = cells.to_numpy()
+    return values, left_out
+
+
+def words(frame: pl.DataFrame, column: str) -> tuple[tuple[str, ...], Codes]:
+    """The names in a column in the order of their first appearance, and each row's; -1 where a cell is blank."""
+    import polars as pl
+
+    cells = frame[column].cast(pl.String)
+    cells = cells.set(cells.str.strip_chars() == "", None)
+    names = cells.drop_nulls().unique(maintain_order=True)
+    codes = cells.replace_strict(names, pl.Series(range(len(names)), dtype=pl.Int32), default=None)
+    values: Codes = codes.cast(pl.Int32).fill_null(-1).to_numpy()
+    return tuple(names), values
+
+
+def _numbers(table: Table, frame: pl.DataFrame, column: str) -> pl.Series:
+    """The cells as numbers: true and false are 1 and 0."""
+    import polars as pl
+
+    cells = frame[column]
+    if cells.dtype == pl.String:
+        text = cells.str.strip_chars().str.to_lowercase()
+        text = text.set(text == "", None).replace({"true": "1", "false": "0"})
+        numbers = text.cast(pl.Float64, strict=False)
+        _refuse(table, frame, column, numbers.is_null() & text.is_not_null(), "which is no number", comma=True)
+        return numbers
+    if cells.dtype.is_numeric() or cells.dtype in (pl.Boolean, pl.Null):
+        return cells.cast(pl.Float64)
+    raise TraceError(f"{table.start}: {column} holds {cells.dtype}, no numbers")
+
+
+def _refuse(table: Table, frame: pl.DataFrame, column: str, bad: pl.Series, why: str, *, comma: bool = False) -> None:
+    if not bad.any():
+        return
+    at = int(bad.fill_null(value=False).arg_max() or 0)
+    raw = frame[column][at]
+    told = repr(raw) if comma else _shown(raw)
+    hint = ""
+    if comma and isinstance(raw, str) and raw.count(",") == 1 and raw.replace(",", "").strip("+-").isdigit():
+        hint = "write decimals with a point"
+    join = ", " if comma else "; "
+    raise TraceError(f"{_place(table, frame, at)}: {column} is {told}{join}{why}", hint=hint)
+
+
+def _place(table: Table, frame: pl.DataFrame, at: int) -> str:
+    return table.place(int(frame[ROW][at]) if ROW in frame.columns else at)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value).strip()
+
+
+def blank(frame: pl.DataFrame) -> pl.Series:
+    """Which rows have nothing in any column."""
+    import polars as pl
+
+    columns = [name for name in frame.columns if name != ROW]
+    return frame.select(pl.all_horizontal(pl.col(*columns).is_null()).alias("blank"))["blank"]
+
+
+def run_order(steps: Whole) -> bool:
+    """Whether the steps never go back."""
+    return not bool(np.any(steps[1:] < steps[:-1]))
