@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from stagectl.curriculum import Term
+from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, Term
+from stagectl.errors import UsageError
+from stagectl.simulate.replay import replay
+from stagectl.simulate.timeline import Timeline
+from stagectl.traces import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +29,71 @@ class Explanation:
     performance: float | None
     terms: tuple[Term, ...]
     decided: str = ""
+
+
+def explain(
+    fresh: Callable[[], StagedProgressiveCurriculum],
+    trace: Trace,
+    asked: int,
+    budget: int | None = None,
+    *,
+    as_recorded: bool = False,
+) -> Explanation:
+    """The terms of the criterion at a step. The replay is played twice: to find the boundary, and to stop at it.
+
+    Args:
+        fresh: A curriculum at its start, anew at each call.
+        trace: What was recorded.
+        asked: Total steps.
+        budget: Total steps, as for `replay`.
+        as_recorded: As for `replay`.
+
+    Raises:
+        UsageError: The replay's first boundary comes after the step.
+    """
+    steps: list[int] = []
+    timeline = replay(fresh(), trace, budget, as_recorded=as_recorded, before=steps.append)
+    step = max((step for step in steps if step <= asked), default=None)
+    if step is None:
+        raise UsageError(
+            f"--explain {asked}: nothing was recorded by then; the first step is {min(steps, default=0):,}"
+        )
+    curriculum = fresh()
+    seen: list[StagedProgressiveCurriculum] = []
+
+    def keep(at: int) -> None:
+        if at == step and not seen:
+            seen.append(_undecided(curriculum, at))
+
+    replay(curriculum, trace, budget, as_recorded=as_recorded, before=keep)
+    return _explained(seen[0], timeline, asked)
+
+
+def _undecided(curriculum: StagedProgressiveCurriculum, step: int) -> StagedProgressiveCurriculum:
+    """A copy that has taken in the boundary, and stays where it is."""
+    stays = copy.deepcopy(curriculum)
+    vars(stays)["_decide"] = lambda: None
+    stays.update_step_count(step)
+    return stays
+
+
+def _explained(curriculum: StagedProgressiveCurriculum, timeline: Timeline, asked: int) -> Explanation:
+    now = curriculum.progress()
+    decision = next((d for d in timeline.decisions if d.step == curriculum.total_steps), None)
+    return Explanation(
+        trace=timeline.trace,
+        asked=asked,
+        step=curriculum.total_steps,
+        stage=curriculum.stage.name,
+        entered=curriculum.total_steps - now.steps,
+        episodes=now.episodes,
+        performance=now.performance if now.episodes else None,
+        terms=curriculum.waiting_for(),
+        decided=_in_words(decision) if decision else "",
+    )
+
+
+def _in_words(decision: Decision) -> str:
+    if isinstance(decision, CurriculumEnd):
+        return f"the curriculum ended here: {decision.outcome} ({decision.reason})"
+    return f"left here for '{decision.to_name}' ({decision.reason})"

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, StageTransition
+from stagectl.curriculum import StagedProgressiveCurriculum
 from stagectl.errors import RecipeError, StagectlError, TraceError
 from stagectl.simulate.aligned import Aligned, can_be_left
-from stagectl.simulate.curves import GrowingCurve, left_at
-from stagectl.simulate.timeline import Curve, StageSpan, Timeline
+from stagectl.simulate.story import Story
+from stagectl.simulate.timeline import Timeline
 from stagectl.traces import Row, Trace
 
-DEFAULT_STAGES = 3
+PROGRESS_ROWS = 20_000
 
 
 def replay(
-    curriculum: StagedProgressiveCurriculum, trace: Trace, budget: int | None = None, *, as_recorded: bool = False
+    curriculum: StagedProgressiveCurriculum,
+    trace: Trace,
+    budget: int | None = None,
+    *,
+    as_recorded: bool = False,
+    progress: Callable[[int], None] = lambda rows: None,
+    before: Callable[[int], None] = lambda step: None,
 ) -> Timeline:
     """What the curriculum would have decided on the trace, deciding once after all rows of equal step.
 
@@ -26,70 +31,54 @@ def replay(
     is left out; where nothing more was recorded, the timeline ends, and the stage is censored. As recorded: the
     scores drive whatever stage is on, as they came. The step that reaches `budget` is the last, as in training.
 
+    Args:
+        curriculum: At its start; it is played.
+        trace: What was recorded.
+        budget: Total steps.
+        as_recorded: Pass over the stages that the trace tells.
+        progress: Told now and then how many more rows were played.
+        before: Told the step of each boundary, when its rows are told and nothing is decided.
+
     Raises:
         TraceError: Some of the trace's stages are the curriculum's, and some are not.
         RecipeError: The curriculum is of a user's class, and that raised.
     """
     passed_over = [] if as_recorded else _check_stages(curriculum, trace)
     aligned = Aligned(curriculum, trace) if trace.stage_names and not passed_over and not as_recorded else None
-    played = _Played(curriculum.current_stage, GrowingCurve(curriculum.current_stage))
+    notes = aligned.notes if aligned else passed_over
+    story = Story(curriculum)
     curriculum.decide_between_steps()
     spent = False
-    for step, rows in aligned.boundaries(played.decisions) if aligned else trace.boundaries():
+    untold = 0
+    for step, rows in aligned.boundaries(story.decisions) if aligned else trace.boundaries():
         with _users_class(curriculum, step):
             for row in rows:
                 _tell(curriculum, row, told=aligned is not None)
+            before(step)
             decision = curriculum.update_step_count(step)
-        played.note(curriculum, decision, has_scores=any(row.score is not None for row in rows))
+        story.add(decision, has_scores=any(row.score is not None for row in rows))
+        untold += len(rows)
+        if untold >= PROGRESS_ROWS:
+            progress(untold)
+            untold = 0
         spent = budget is not None and step >= budget
         if spent or curriculum.end is not None:
             break
-    onward = can_be_left(curriculum)
+    progress(untold)
+    censored = can_be_left(curriculum) and not spent and curriculum.end is None
     return Timeline(
-        stages=_spans(curriculum, played, censored=onward and not spent and curriculum.end is None),
-        decisions=tuple(played.decisions),
+        stages=story.spans(censored=censored),
+        decisions=tuple(story.decisions),
         total_steps=curriculum.total_steps,
         total_episodes=curriculum.total_episodes,
-        notes=tuple(aligned.notes if aligned else passed_over),
+        notes=(*notes, *story.notes(censored=censored)),
         budget_spent=spent,
         trace=trace.name,
         aligned=aligned is not None,
-        curves=tuple(played.finished_curves()),
-        finished=curriculum.end.outcome == "completed" if curriculum.end else not onward,
+        curves=story.curves(),
+        finished=curriculum.end.outcome == "completed" if curriculum.end else not can_be_left(curriculum),
         differs_from=aligned.differs_from if aligned else None,
     )
-
-
-def default_curriculum(trace: Trace, stages: int | None = None) -> StagedProgressiveCurriculum:
-    """The document's defaults, over the trace's own stages, else over that many (three, as in the document)."""
-    names = list(trace.stage_names) or [f"stage_{index}" for index in range(stages or DEFAULT_STAGES)]
-    return StagedProgressiveCurriculum([{"name": name, "curriculum": name} for name in names])
-
-
-@dataclass
-class _Played:
-    """What has happened so far in a replay."""
-
-    start: int
-    curve: GrowingCurve
-    decisions: list[Decision] = field(default_factory=list)
-    curves: list[Curve] = field(default_factory=list)
-
-    def note(self, curriculum: StagedProgressiveCurriculum, decision: Decision | None, *, has_scores: bool) -> None:
-        """One step boundary."""
-        if decision is not None:
-            self.decisions.append(decision)
-            self.curve.add(*left_at(decision))
-        elif has_scores:
-            performance = curriculum.progress().performance
-            self.curve.add(curriculum.total_steps, performance, curriculum.performance_threshold)
-        if isinstance(decision, StageTransition):
-            self.curves = self.finished_curves()
-            self.curve = GrowingCurve(decision.to_stage)
-
-    def finished_curves(self) -> list[Curve]:
-        curve = self.curve.curve()
-        return [*self.curves, *([curve] if curve else [])]
 
 
 # ── what is told ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,34 +129,3 @@ def _users_class(curriculum: StagedProgressiveCurriculum, step: int) -> Iterator
             raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise RecipeError(f"{type(curriculum).__name__} failed at step {step:,}: {reason}") from error
-
-
-# ── what came of it ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _spans(curriculum: StagedProgressiveCurriculum, played: _Played, *, censored: bool) -> tuple[StageSpan, ...]:
-    entered: dict[int, int] = {played.start: 0}
-    left: dict[int, int] = {}
-    for decision in played.decisions:
-        if isinstance(decision, StageTransition):
-            left[decision.from_stage] = decision.step
-            entered[decision.to_stage] = decision.step
-            left.pop(decision.to_stage, None)  # it is on again
-        elif isinstance(decision, CurriculumEnd):
-            left[decision.stage] = decision.step
-    names = [stage.name for stage in curriculum.played]
-    counted = dict(zip(names, curriculum.episodes(), strict=True))
-    measured = dict(zip(names, curriculum.performance(), strict=True))
-    return tuple(
-        StageSpan(
-            index=index,
-            name=stage.name,
-            entered=entered.get(index),
-            left=left.get(index),
-            steps=left.get(index, curriculum.total_steps) - entered[index] if index in entered else 0,
-            episodes=sum(counted[member.name] for member in stage.members),
-            performance=None if stage.parallel else measured[stage.name],
-            censored=censored and index == curriculum.current_stage,
-        )
-        for index, stage in enumerate(curriculum.stages)
-    )

@@ -61,6 +61,7 @@ def test_a_stage_that_needs_more_than_was_recorded_is_censored_and_nothing_follo
     assert (timeline.transitions, timeline.total_steps, timeline.finished) == ((), 400, False)
     assert timeline.notes == (
         "stage 'nav' takes 400 steps or more: its criterion does not hold by then, and no more of it was recorded",
+        "the best performance of stage 'nav' on these data is 0.9, at step 400, and its threshold is 0.95",
     )
 
 

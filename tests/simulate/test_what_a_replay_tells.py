@@ -64,7 +64,22 @@ def test_a_runs_own_trace_gives_its_own_transitions_though_the_last_rollout_over
 
 
 def test_a_trace_without_any_stages_name_is_compared_with_nothing() -> None:
-    assert replay(curriculum(), trace_of("t", [1, 2, 3], [1.0] * 3, [None] * 3)).notes == ()
+    assert (
+        replay(curriculum(transition_smoothing=0.9), trace_of("t", [1, 2, 3], [0.0, 0.0, 1.0], [None] * 3)).notes == ()
+    )
+
+
+def test_a_criterion_that_holds_from_the_entry_on_is_told() -> None:
+    (note,) = replay(curriculum(), trace_of("t", [1, 2, 3], [1.0] * 3)).notes
+    assert note == (
+        "stage 'nav' is left as soon as it has the 2 episodes that it must have (step 2): on these data its criterion "
+        "holds from its entry on"
+    )
+
+
+def test_a_threshold_that_is_never_reached_is_told_with_how_near_it_was() -> None:
+    (note,) = replay(curriculum(), trace_of("t", [10, 20, 30, 40], [0.0, 1.0, 1.0, 0.0])).notes
+    assert note == "the best performance of stage 'nav' on these data is 0.701, at step 30, and its threshold is 0.8"
 
 
 def test_a_stage_whose_name_looks_like_a_task_gets_its_own_scores() -> None:
