@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from stagectl.adapters.gymnasium import make_stage
+from stagectl.adapters.pettingzoo import Episode, ParallelEnv, as_parallel
 from stagectl.curriculum import Stage, StagedProgressiveCurriculum
 
 Predict = Callable[[Any], Any]
@@ -25,20 +25,20 @@ class Evaluator:
 
     Args:
         curriculum: Asked which stage is on, and for how many steps; told nothing.
-        make: The environment of a stage; made at the first evaluation and kept.
+        make: The environment of a stage, of Gymnasium or PettingZoo; made at the first evaluation and kept.
         seed: The run's.
     """
 
     def __init__(
         self,
         curriculum: StagedProgressiveCurriculum,
-        make: Callable[[Stage], gym.Env[Any, Any]] = make_stage,
+        make: Callable[[Stage], Any] = make_stage,
         seed: int = 0,
     ) -> None:
         self._curriculum = curriculum
         self._make = make
         self._seed = seed
-        self._envs: dict[str, list[gym.Env[Any, Any]]] = {}
+        self._envs: dict[str, list[ParallelEnv]] = {}
         self._last = self._seen()
 
     def due(self) -> bool:
@@ -55,7 +55,7 @@ class Evaluator:
         """Play the evaluation; its metrics, `eval/<stage>/success_rate` and `eval/<stage>/return`.
 
         The success rate is the mean of what the stage's `score:` makes of the episodes. Of an unbounded score,
-        which is the return itself, there is none.
+        which is the return itself, there is none. The return of several agents is their mean.
 
         Args:
             predict: From a batch of observations to a batch of actions.
@@ -87,26 +87,33 @@ class Evaluator:
         """The score and the return of each episode."""
         envs = self._envs.setdefault(stage.name, [])
         while len(envs) < min(number, AT_ONCE):
-            envs.append(self._make(stage))
+            envs.append(as_parallel(self._make(stage)))
         waiting = iter(range(number))
-        playing = [episode for env in envs[:number] for episode in self._begin(env, waiting)]
+        playing = [begun for env in envs[:number] for begun in self._begin(env, waiting)]
         finished: list[tuple[float, float]] = [(0.0, 0.0)] * number
         while playing:
-            actions = predict(batched([episode.observation for episode in playing]))
+            seen = [observation for _, episode in playing for observation in episode.observations.values()]
+            actions = iter(predict(batched(seen)))
             still = []
-            for episode, action in zip(playing, actions, strict=True):
-                if not episode.step(action):
-                    still.append(episode)
+            for index, episode in playing:
+                episode.step({agent: next(actions) for agent in episode.observations})
+                if not episode.over and episode.length < LONGEST:
+                    still.append((index, episode))
                     continue
-                finished[episode.number] = (stage.score.of(episode.total, episode.success), episode.total)
+                returned = episode.mean_return
+                finished[index] = (stage.score.of(returned, episode.success), returned)
                 still.extend(self._begin(episode.env, waiting))
             playing = still
         return finished
 
-    def _begin(self, env: gym.Env[Any, Any], waiting: Iterator[int]) -> list[_Episode]:
-        """The next episode that waits to be played, if there is one."""
-        number = next(waiting, None)
-        return [] if number is None else [_Episode(env, number, self._seed)]
+    def _begin(self, env: ParallelEnv, waiting: Iterator[int]) -> list[tuple[int, Episode]]:
+        """The next episode that waits to be played, with its number, if there is one."""
+        index = next(waiting, None)
+        return [] if index is None else [(index, Episode(env, self._seed_of(index)))]
+
+    def _seed_of(self, index: int) -> int:
+        own = np.random.SeedSequence([abs(self._seed), 0x5EED, index]).generate_state(1)[0]
+        return int(own) >> 1
 
 
 def stages_evaluated(stages: Sequence[Stage], current: int) -> list[Stage]:
@@ -123,24 +130,3 @@ def batched(observations: Sequence[Any]) -> Any:
     if isinstance(observations[0], dict):
         return {key: np.stack([each[key] for each in observations]) for key in observations[0]}
     return np.stack([np.asarray(each) for each in observations])
-
-
-class _Episode:
-    def __init__(self, env: gym.Env[Any, Any], number: int, seed: int) -> None:
-        self.env = env
-        self.number = number
-        self.total = 0.0
-        self.success: bool | None = None
-        self._length = 0
-        own = np.random.SeedSequence([abs(seed), 0x5EED, number]).generate_state(1)[0]
-        self.observation, _ = env.reset(seed=int(own) >> 1)
-
-    def step(self, action: Any) -> bool:
-        """Take a step; whether it was the last."""
-        self.observation, reward, terminated, truncated, info = self.env.step(action)
-        self.total += float(reward)
-        self._length += 1
-        over = bool(terminated or truncated or self._length >= LONGEST)
-        if over and info.get("is_success") is not None:
-            self.success = bool(info["is_success"])
-        return over

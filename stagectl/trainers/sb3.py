@@ -1,4 +1,4 @@
-"""The bundled trainer: a Stable-Baselines3 algorithm over the stages' Gymnasium environments.
+"""The bundled trainer: a Stable-Baselines3 algorithm over the stages' Gymnasium or PettingZoo environments.
 
 `python -m stagectl.trainers.sb3` trains for the run that started it.
 """
@@ -15,16 +15,17 @@ import gymnasium as gym
 import stable_baselines3
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecEnv
 
-from stagectl.adapters.gymnasium import StagedEnv
 from stagectl.adapters.sb3 import SessionCallback, session_logger
 from stagectl.curriculum import StagedProgressiveCurriculum
 from stagectl.curriculum.fields import optional, parse_number, read_fields, whole
 from stagectl.errors import Fault, UsageError, nearest
 from stagectl.recipe import Recipe, build_curriculum, import_from
 from stagectl.session import Session, attach
-from stagectl.trainers.environments import check_environments, is_minigrid_view, make_environment
+from stagectl.trainers.environment_faults import check_environments
+from stagectl.trainers.environments import is_minigrid_view, make_environment, make_environments
 from stagectl.trainers.minigrid import ViewExtractor
 from stagectl.trainers.stage_settings import NORMALIZE, check_stages, normalized
 
@@ -57,12 +58,12 @@ def train(session: Session) -> None:
 
 
 def build_model(recipe: Recipe, curriculum: StagedProgressiveCurriculum) -> BaseAlgorithm:
-    """The algorithm that the recipe names, over `n_envs` environments in this process."""
+    """The algorithm that the recipe names, over `n_envs` environments (of several agents: blocks) in this process."""
     arguments = _arguments(recipe)
     algorithm = getattr(stable_baselines3, arguments.pop("algorithm", "PPO"))
     n_envs = arguments.pop("n_envs", DEFAULT_N_ENVS)
     arguments.pop("threads", None)
-    envs: VecEnv = DummyVecEnv([lambda: StagedEnv(curriculum, make_environment) for _ in range(n_envs)])
+    envs = make_environments(curriculum, n_envs)
     policy, policy_kwargs = _policy_for(envs, arguments.pop("policy", None))
     policy_kwargs = {**policy_kwargs, **arguments.pop("policy_kwargs", {})}
     envs = normalized(envs, arguments)
@@ -112,7 +113,7 @@ def _policy_for(envs: VecEnv, named: str | None) -> tuple[str, dict[str, Any]]:
         return named, {}
     if isinstance(space, gym.spaces.Dict):
         return "MultiInputPolicy", {}
-    if isinstance(space, gym.spaces.Box) and len(space.shape) == 3:
+    if is_image_space(space):
         return "CnnPolicy", {}
     return "MlpPolicy", {}
 

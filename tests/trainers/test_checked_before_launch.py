@@ -146,10 +146,6 @@ class Crowd:
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
 
-class Several(Toy):
-    possible_agents = ("ann", "bob")
-
-
 class Joint(Toy):
     action_space = gym.spaces.Tuple([gym.spaces.Discrete(2)] * 2)  # type: ignore[assignment]
 
@@ -162,7 +158,7 @@ class Nested(Toy):
 
 @pytest.fixture
 def crowds() -> Iterator[None]:
-    kinds = {"Crowd-v0": Crowd, "Several-v0": Several, "Joint-v0": Joint, "Nested-v0": Nested}
+    kinds = {"Crowd-v0": Crowd, "Joint-v0": Joint, "Nested-v0": Nested}
     for name, kind in kinds.items():
         gym.register(name, kind)  # type: ignore[arg-type]
     yield
@@ -174,14 +170,13 @@ def crowds() -> Iterator[None]:
     ("name", "found"),
     [
         ("Crowd", "Crowd"),
-        ("Several", "are 2 agents"),
         ("Joint", "the action space is Tuple(Discrete(2), Discrete(2))"),
         ("Nested", "the observation space is Dict('ann': Dict("),
     ],
 )
 @pytest.mark.usefixtures("crowds")
-def test_an_environment_of_several_agents_is_refused_with_its_stage(recipe: Any, name: str, found: str) -> None:
+def test_agents_in_one_gymnasium_environment_are_refused_with_their_stage(recipe: Any, name: str, found: str) -> None:
     (fault,) = faults(recipe, f"[CartPole-v1, {{name: many, curriculum: {name}-v0}}]")
     assert fault.path == ("curriculum", "stages", 1, "curriculum")
-    assert fault.message.startswith("stage 'many': this trainer has one learner that plays one agent")
+    assert fault.message.startswith("stage 'many': this trainer has one learner that plays all agents")
     assert found in fault.message
