@@ -40,7 +40,9 @@ def parse_number(value: Any) -> float:
     if isinstance(value, str):
         match = _NUMBER.fullmatch(value.strip())
         if match is None:
-            raise ValueError(f"expected a number, found {value!r}")
+            share = _NUMBER.fullmatch(value.strip().removesuffix("%")) if "%" in value else None
+            hint = f"; write {parse_number(share[0]) / 100:g}" if share else ""
+            raise ValueError(f"expected a number, found {value!r}{hint}")
         text, suffix = match.group(1).replace("_", ""), match.group(2)
         number = float(text) * _SCALE[suffix]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -75,6 +77,18 @@ def whole(low: int = 0) -> Reader:
             raise ValueError(f"{_shown(value)} is less than {low}")
         return int(result)
 
+    return read
+
+
+def record(table: Mapping[str, Reader], value: Any, *, needs: Sequence[str] = (), shape: str = "") -> dict[str, Any]:
+    """The fields of a small mapping of that shape; `needs` must be there. What is wrong is one ValueError."""
+    faults: list[Fault] = []
+    read = read_fields(table, plain_mapping(value), (), faults)
+    missing = [key for key in needs if key not in read]
+    if missing and not faults:
+        raise ValueError(f"lacks {', '.join(missing)}; expected {shape}")
+    if faults:
+        raise ValueError("; ".join(map(str, faults)))
     return read
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from stagectl.curriculum.language import Condition, parse_condition
 from stagectl.curriculum.stages import END, Stage
+from stagectl.curriculum.ways import after_timeout, no_such_stage, ways_of
 from stagectl.errors import Fault, Path, nearest
 
 
 def check_graph(stages: tuple[Stage, ...], start: str | None = None) -> list[Fault]:
     """Unknown names, stages that are never reached, and loops without a way out."""
-    faults = list(_unknown_names(stages, start))
+    faults = [*_unknown_names(stages, start), *_useless_ways(stages)]
     if faults or not stages:
         return faults
     names = [stage.name for stage in stages]
     first = names.index(start) if start else 0
-    ways = {index: set(ways_out(stages, index)) for index in range(len(stages))}
+    ways = {index: _leads_to(stages, index) for index in range(len(stages))}
     reached = _closure([first], ways) - {len(stages)}
     faults += [
         Fault(("stages", index), f"stage '{names[index]}' is never reached: no way leads to it")
@@ -35,18 +37,30 @@ def check_graph(stages: tuple[Stage, ...], start: str | None = None) -> list[Fau
     return faults
 
 
-def ways_out(stages: tuple[Stage, ...], index: int) -> Iterable[int]:
+def _leads_to(stages: tuple[Stage, ...], index: int) -> set[int]:
     """The indices that the stage's ways out lead to; `len(stages)` is the end."""
-    stage = stages[index]
-    names = {stage.name: at for at, stage in enumerate(stages)} | {END: len(stages)}
-    if stage.next:
-        yield from (names[edge.to] for edge in stage.next)
-    elif stage.transition_criteria is not None or stage.advance_when is not None:
-        yield index + 1
-    if stage.demote is not None:
-        yield names[stage.demote.to]
-    if stage.max_steps is not None:
-        yield names[stage.goto] if stage.goto else index + 1 if stage.on_timeout == "advance" else len(stages)
+    leads = {way.to for way in ways_of(stages, index)}
+    if stages[index].max_steps is not None:
+        then = after_timeout(stages, index)
+        leads.add(len(stages) if then is None else then)
+    return leads
+
+
+def _useless_ways(stages: tuple[Stage, ...]) -> Iterator[Fault]:
+    """Ways out that are never taken, or lead nowhere else."""
+    limited = {stage.name for stage in stages if stage.max_visits is not None}
+    for index, stage in enumerate(stages):
+        if stage.demote is not None and stage.demote.to == stage.name:
+            message = "leads to the stage itself, where it is already; name the stage to go back to"
+            yield Fault(("stages", index, "demote", "to"), message)
+        taken: dict[Condition | None, str] = {}
+        for at, edge in enumerate(stage.next):
+            condition = parse_condition(edge.when) if edge.when is not None else None
+            if condition in taken:
+                message = f"is never taken: the way to '{taken[condition]}' before it has the same criterion"
+                yield Fault(("stages", index, "next", at), message)
+            elif edge.to not in limited:  # a way may close once its stage was entered often enough
+                taken[condition] = edge.to
 
 
 def _may_stay(stage: Stage) -> bool:
@@ -58,17 +72,16 @@ def _unknown_names(stages: tuple[Stage, ...], start: str | None) -> Iterable[Fau
     names = [stage.name for stage in stages]
     playable = [member.name for stage in stages for member in stage.members]
     if start is not None and start not in names:
-        yield Fault(("start",), f"no stage is named '{start}'; {nearest(start, names)}")
+        yield Fault(("start",), no_such_stage(stages, start))
     for index, stage in enumerate(stages):
         path: Path = ("stages", index)
         for at, edge in enumerate(stage.next):
             if edge.to not in (*names, END):
-                yield Fault((*path, "next", at), f"no stage is named '{edge.to}'; {nearest(edge.to, [*names, END])}")
+                yield Fault((*path, "next", at), no_such_stage(stages, edge.to, END))
         if stage.demote is not None and stage.demote.to not in names:
-            where = stage.demote.to
-            yield Fault((*path, "demote", "to"), f"no stage is named '{where}'; {nearest(where, names)}")
+            yield Fault((*path, "demote", "to"), no_such_stage(stages, stage.demote.to))
         if stage.goto is not None and stage.goto not in names:
-            yield Fault((*path, "on_timeout"), f"no stage is named '{stage.goto}'; {nearest(stage.goto, names)}")
+            yield Fault((*path, "on_timeout"), no_such_stage(stages, stage.goto))
         for name in stage.rehearse:
             if name not in playable or name in [member.name for member in stage.members]:
                 others = [other for other in playable if other not in [member.name for member in stage.members]]

@@ -180,7 +180,7 @@ def parse_condition(text: Any) -> Condition:
     parser = _Parser(text)
     condition = parser.condition()
     if parser.kind != "end":
-        parser.fail(f"expected 'and', 'or' or the end, found '{parser.token}'")
+        parser.fail(f"expected 'and', 'or' or the end, found {parser.found()}")
     return condition
 
 
@@ -189,11 +189,24 @@ _TOKEN = re.compile(
       (?P<number>(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[kKMG]?(?!\w))
     | (?P<name>[A-Za-z_]\w*)
     | (?P<text>"[^"]*"|'[^']*')
-    | (?P<sign>>=|<=|==|!=|[<>=(),&|!-])
+    | (?P<sign>>=|<=|=>|=<|==|!=|&&|\|\||[<>=(),&|!%≥≤-])
     | (?P<end>$)
     )""",
     re.VERBOSE,
 )
+
+
+_MEANT = {
+    word: word_here  # how other languages write what this one has
+    for word_here, words in {
+        "and": ("&", "&&", "AND"),
+        "or": ("|", "||", "OR"),
+        "not": ("!", "NOT"),
+        ">=": ("=>", "≥"),
+        "<=": ("=<", "≤"),
+    }.items()
+    for word in words
+}
 
 
 class _Parser:
@@ -223,9 +236,13 @@ class _Parser:
 
     def take(self, sign: str) -> None:
         if self.token != sign or self.kind == "text":
-            found = f"'{self.token}'" if self.token else "the end"
-            self.fail(f"expected '{sign}', found {found}")
+            self.fail(f"expected '{sign}', found {self.found()}")
         self.advance()
+
+    def found(self) -> str:
+        """The token, and what to write for it where that is known."""
+        meant = f"; write {_MEANT[self.token]}" if self.token in _MEANT and self.kind != "text" else ""
+        return f"'{self.token}'{meant}" if self.token else "the end"
 
     def condition(self) -> Condition:
         self._depth += 1
@@ -269,8 +286,7 @@ class _Parser:
         if self.token in ("=", "==", "!="):
             self.fail("numbers that are measured are never compared for equality; write >= or <=")
         if self.token not in (">=", ">", "<=", "<") or self.kind != "sign":
-            hint = self._sign_hint()
-            self.fail(f"expected a comparison (>=, >, <=, <), found {hint}")
+            self.fail(f"expected a comparison (>=, >, <=, <), found {self.found()}")
         operator = self.advance()
         right = self._value()
         if isinstance(left, Number) and isinstance(right, Number):
@@ -279,16 +295,11 @@ class _Parser:
             self.fail("comparisons do not chain; join two of them with 'and'")
         return Compare(left, operator, right)
 
-    def _sign_hint(self) -> str:
-        if self.token in ("&", "|", "!"):
-            return f"'{self.token}'; write {({'&': 'and', '|': 'or', '!': 'not'})[self.token]}"
-        return f"'{self.token}'" if self.token else "the end"
-
     def _value(self) -> Value:
         if self.kind == "number" or self.token == "-":
             return self._number()
         if self.kind != "name":
-            self.fail(f"expected a number or a term, found {self._sign_hint()}")
+            self.fail(f"expected a number or a term, found {self.found()}")
         name = self.token
         if name in COUNTERS:
             self.advance()
@@ -296,13 +307,13 @@ class _Parser:
         if name in AGGREGATES:
             return self._aggregate()
         series = self._series()
-        if series.name in ("score", "success") and not series.is_metric:
-            self.fail(f"'{series}' is a value an episode; say of which: mean({series}, last=100)")
+        if series.name == "score" and not series.is_metric:
+            self.fail(f"'{name}' is a value an episode; say of which: mean({name}, last=100)")
         return series
 
     def _series(self) -> Series:
         if self.kind != "name":
-            self.fail(f"expected a series (score, performance or metric(…)), found {self._sign_hint()}")
+            self.fail(f"expected a series (score, performance or metric(…)), found {self.found()}")
         name = self.token
         if name == "metric":
             self.advance()
@@ -314,6 +325,8 @@ class _Parser:
                 self.fail("the metric's name is empty")
             self.take(")")
             return Series(metric, is_metric=True)
+        if name in _MEANT:
+            self.fail(f"expected a number or a term, found {self.found()}")
         if name not in SERIES:
             known = (*COUNTERS, *SERIES, *AGGREGATES, *CONDITIONS, "metric")
             self.fail(f"unknown term '{name}'; {nearest(name, known)}; a logged metric is metric(\"{name}\")")
@@ -371,7 +384,7 @@ class _Parser:
 
     def _keyword(self, name: str) -> None:
         if self.token != name or self.kind != "name":
-            self.fail(f"expected {name}=, found {self._sign_hint()}")
+            self.fail(f"expected {name}=, found {self.found()}")
         self.advance()
         self.take("=")
 
@@ -388,12 +401,15 @@ class _Parser:
         if sign:
             self.advance()
         if self.kind != "number":
-            self.fail(f"expected a number, found {self._sign_hint()}")
+            self.fail(f"expected a number, found {self.found()}")
         text = sign + self.advance()
         try:
-            return Number(parse_number(text), text)
+            number = parse_number(text)
         except ValueError as error:
             self.fail(str(error), start)
+        if self.token == "%":
+            self.fail(f"'{text}%' is no number; write {number / 100:g}", start)
+        return Number(number, text)
 
     def _is_word(self, word: str) -> bool:
         return self.kind == "name" and self.token == word

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from stagectl.curriculum.criteria import own_condition
 from stagectl.curriculum.evidence import Evidence, Standing
@@ -15,6 +17,7 @@ from stagectl.curriculum.language import (
     Counter,
     Number,
     Or,
+    Plateau,
     Series,
     Sustained,
     Value,
@@ -31,58 +34,84 @@ def warnings_of(stages: tuple[Stage, ...], total_timesteps: int | None = None) -
         stages: The curriculum's stages.
         total_timesteps: The step budget of the run, where there is one.
     """
-    return [
-        Fault(path, f"stage '{stage.name}': {problem}: {condition}")
-        for path, stage, condition in _conditions(stages)
-        if (problem := _problem(stage, condition, total_timesteps))
-    ]
-
-
-def _conditions(stages: tuple[Stage, ...]) -> Iterator[tuple[Path, Stage, Condition]]:
+    found = []
     for index, top in enumerate(stages):
-        for at, stage in enumerate(top.members):
-            path: Path = ("stages", index, "parallel", at) if top.parallel else ("stages", index)
-            own = own_condition(stage)
-            if own is not None:
-                yield path, stage, own
-        for at, edge in enumerate(top.next):
-            if edge.when is not None:
-                yield ("stages", index, "next", at), top, parse_condition(edge.when)
+        if top.weight != 1:
+            message = f"stage '{top.name}': a weight shares the episodes of a group among its members, and this is none"
+            found.append(Fault(("stages", index, "weight"), f"{message}; it has no effect"))
+        limits = _Limits(top.max_steps, total_timesteps)
+        for path, stage, condition in _conditions(top, ("stages", index)):
+            if problem := _problem(stage, condition, limits):
+                found.append(Fault(path, f"stage '{stage.name}': {problem}: {condition}"))
+    return found
 
 
-def _problem(stage: Stage, condition: Condition, budget: int | None) -> str:
+class _Limits(NamedTuple):
+    """The greatest step counts that there may be, where they have a limit: in a visit to the stage, in all."""
+
+    max_steps: int | None
+    total: int | None
+
+    @property
+    def steps(self) -> float:
+        return min(steps for steps in (self.max_steps, self.total, math.inf) if steps is not None)
+
+
+def _conditions(top: Stage, path: Path) -> Iterator[tuple[Path, Stage, Condition]]:
+    for at, stage in enumerate(top.members):
+        own = own_condition(stage)
+        if own is not None:
+            yield ((*path, "parallel", at) if top.parallel else path), stage, own
+    for at, edge in enumerate(top.next):
+        if edge.when is not None:
+            yield (*path, "next", at), top, parse_condition(edge.when)
+
+
+def _problem(stage: Stage, condition: Condition, limits: _Limits) -> str:
     entry = Standing(Evidence(stage, [condition]), 0, {**dict.fromkeys(COUNTERS, 0.0), "visits": 1.0})
     if entry.truth(condition) is True:
         return "this criterion holds as soon as the stage is entered"
-    limit = min((steps for steps in (stage.max_steps, budget) if steps is not None), default=None)
-    return "" if _can_hold(condition, stage, limit) else "this criterion can never hold"
+    if _can_hold(condition, stage, limits):
+        return ""
+    return "this criterion can never hold" + _budget_is_why(condition, stage, limits)
 
 
-def _can_hold(condition: Condition, stage: Stage, limit: int | None) -> bool:
-    """False where it surely cannot: scores that are shares never pass 1, steps never the limit."""
+def _budget_is_why(condition: Condition, stage: Stage, limits: _Limits) -> str:
+    """The steps that would have to be more, where that would help."""
+    if limits.total is not None and _can_hold(condition, stage, limits._replace(total=None)):
+        return f" in a run of {limits.total:,} steps (`total_timesteps`)"
+    if limits.max_steps is not None and _can_hold(condition, stage, limits._replace(max_steps=None)):
+        return f" within {limits.max_steps:,} steps (`max_steps`)"
+    return ""
+
+
+def _can_hold(condition: Condition, stage: Stage, limits: _Limits) -> bool:
+    """False where it surely cannot: scores that are shares never pass 1, steps never their limits."""
     match condition:
         case And(conditions):
-            return all(_can_hold(below, stage, limit) for below in conditions)
+            return all(_can_hold(below, stage, limits) for below in conditions)
         case Or(conditions):
-            return any(_can_hold(below, stage, limit) for below in conditions)
+            return any(_can_hold(below, stage, limits) for below in conditions)
         case Sustained(below, steps):
-            return _can_hold(below, stage, limit) and (limit is None or steps <= limit)
+            return _can_hold(below, stage, limits) and steps <= limits.steps
+        case Plateau(_, over):
+            return over <= limits.steps
         case Compare(left, operator, Number(number)):
-            low, high = _range(left, stage, limit)
+            low, high = _range(left, stage, limits)
             reachable = {">=": high >= number, ">": high > number, "<=": low <= number, "<": low < number}
             return reachable[operator]
         case Compare(Number(number), operator, right):
             mirrored = {">=": "<=", ">": "<", "<=": ">=", "<": ">"}[operator]
-            return _can_hold(Compare(right, mirrored, Number(number, str(number))), stage, limit)
+            return _can_hold(Compare(right, mirrored, Number(number, str(number))), stage, limits)
     return True
 
 
-def _range(value: Value, stage: Stage, limit: int | None) -> tuple[float, float]:
+def _range(value: Value, stage: Stage, limits: _Limits) -> tuple[float, float]:
     """The least and the greatest that a value can be."""
-    infinity = float("inf")
     of_scores = isinstance(value, Aggregate) and not value.series.is_metric
     if stage.score.bounded and (of_scores or value == Series("performance")):
         return 0.0, 1.0
     if isinstance(value, Counter):
-        return 0.0, infinity if limit is None or value.name != "steps" else float(limit)
-    return -infinity, infinity
+        most = {"steps": limits.steps, "total_steps": limits._replace(max_steps=None).steps}
+        return 0.0, most.get(value.name, math.inf)
+    return -math.inf, math.inf

@@ -31,11 +31,12 @@ class Ema:
 
     def add_together(self, values: Sequence[float]) -> None:
         """Add values of one age. The result is the same, to the bit, for any order of them."""
-        if len(values) == 1:
-            self.add(values[0])
-        elif values:
-            keep = (1.0 - self.smoothing) ** len(values)
-            self._fold(mean_of(values), 1.0 - keep, keep, len(values))
+        if values:
+            self.add_mean(mean_of(values) if len(values) > 1 else values[0], len(values))
+
+    def add_mean(self, mean: float, count: int) -> None:
+        """Add so many values of one age by their mean."""
+        self._fold(mean, *share_of(count, self.smoothing), count)
 
     def _fold(self, value: float, share: float, keep: float, count: int) -> None:
         self._weight = keep * self._weight + share
@@ -55,6 +56,15 @@ class Ema:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._mean, self._weight, self.count = float(state["mean"]), float(state["weight"]), int(state["count"])
+
+
+def share_of(count: int, smoothing: float) -> tuple[float, float]:
+    """What so many values of one age weigh in a moving average, and what is kept of those before."""
+    keep = 1.0 - smoothing
+    if count == 1:
+        return smoothing, keep
+    keep **= count
+    return 1.0 - keep, keep
 
 
 def mean_of(values: Sequence[float]) -> float:

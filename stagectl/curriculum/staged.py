@@ -20,7 +20,7 @@ from stagectl.curriculum.records import Records
 from stagectl.curriculum.sampling import Shares, probabilities
 from stagectl.curriculum.saved import STATE_VERSION, fitting, plain
 from stagectl.curriculum.stages import END, Stage, active, members_of
-from stagectl.curriculum.ways import Way, metrics_named, position, remembers_steps, ways_of
+from stagectl.curriculum.ways import Way, after_timeout, metrics_named, position, remembers_steps, ways_of
 from stagectl.errors import CurriculumError, Fault, ScoreError, nearest
 
 logger = logging.getLogger(__name__)
@@ -398,10 +398,9 @@ class StagedProgressiveCurriculum:
         return self._should_transition_to_next_stage()
 
     def _time_out(self, stage: Stage) -> Decision | None:
-        if stage.on_timeout in ("advance", "goto"):
-            to = position(self.stages, stage.goto) if stage.goto else self._current_stage + 1
-            if self._may_enter(to):
-                return self._go(to, "timeout")
+        to = after_timeout(self.stages, self._current_stage)
+        if to is not None and self._may_enter(to):
+            return self._go(to, "timeout")
         return self._finish("stopped" if stage.on_timeout == "stop" else "failed", "timeout")
 
     def _may_enter(self, to: int) -> bool:

@@ -35,6 +35,14 @@ def ways_of(stages: tuple[Stage, ...], index: int) -> list[Way]:
     return ways
 
 
+def after_timeout(stages: tuple[Stage, ...], index: int) -> int | None:
+    """The index that the stage's time-out leads to; None where it ends the curriculum."""
+    stage = stages[index]
+    if stage.goto:
+        return position(stages, stage.goto)
+    return index + 1 if stage.on_timeout == "advance" else None
+
+
 def metrics_named(stages: tuple[Stage, ...]) -> frozenset[str]:
     """The logged metrics that criteria name."""
     return frozenset(node.name for node in _nodes(stages) if isinstance(node, Series) and node.is_metric)
@@ -65,8 +73,16 @@ def _walk(condition: Condition | None) -> Iterator[Condition | Value]:
 
 
 def position(stages: tuple[Stage, ...], name: str) -> int:
-    """The index of the stage of that name; CurriculumError names the nearest where there is none."""
-    names = [stage.name for stage in stages]
-    if name not in names:
-        raise CurriculumError(Fault((), f"no stage is named '{name}'; {nearest(name, names)}"))
-    return names.index(name)
+    """The index of the stage of that name; CurriculumError says what there is where there is none."""
+    for index, stage in enumerate(stages):
+        if stage.name == name:
+            return index
+    raise CurriculumError(Fault((), no_such_stage(stages, name)))
+
+
+def no_such_stage(stages: tuple[Stage, ...], name: str, *others: str) -> str:
+    """What is said of a name that no stage has; `others` might have stood there too."""
+    for stage in stages:
+        if name in (member.name for member in stage.parallel):
+            return f"'{name}' is a member of the group '{stage.name}', which is on as a whole; name the group"
+    return f"no stage is named '{name}'; {nearest(name, [*(stage.name for stage in stages), *others])}"

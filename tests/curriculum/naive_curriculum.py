@@ -27,7 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "done": "all",
 }
 OF_THE_GROUP = {"max_steps", "on_timeout"}
-SAYS_WHEN = {"transition_criteria", "advance_when", "performance_threshold", "time_threshold_steps", "next"}
+SAYS_WHEN = {"transition_criteria", "advance_when", "performance_threshold", "time_threshold_steps", "next", "done"}
 
 Batch = tuple[int, Sequence[float]]  # the step of a boundary, and what came with it
 
@@ -122,9 +122,15 @@ class Naive:
             self.played.append(part)
             return
         handed_on = {key: value for key, value in {**shared, **entry}.items() if key in DEFAULTS | {"min_episodes": 0}}
+        if "transition_criteria" in entry and "advance_when" not in entry:
+            handed_on["advance_when"] = None
         for_members = {k: v for k, v in handed_on.items() if k not in (*OF_THE_GROUP, "next", "max_visits", "done")}
         members = [Part(self._settled(m, for_members), index, [m["name"]]) for m in entry["parallel"]]
         settings = {**self._settled(entry, shared), "transition_criteria": "group", "advance_when": None}
+        if last and not any(SAYS_WHEN & set(said) for said in (entry, *entry["parallel"])):
+            for part in members:
+                part.settings |= {"transition_criteria": None, "advance_when": None}
+            settings["transition_criteria"] = None
         self.tops.append(Part(settings, index, [member.name for member in members]))
         self.played += members
 

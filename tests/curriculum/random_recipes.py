@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stagectl.curriculum import CurriculumEnd, StagedProgressiveCurriculum, StageTransition, read_stages
-from stagectl.errors import CurriculumError
+from stagectl.errors import CurriculumError, Fault
 
 Operation = tuple[str, Any]
 
@@ -162,18 +162,20 @@ def stages(draw: st.DrawFn, name: str, names: list[str]) -> dict[str, Any]:
             }
             for member in members
         ]
-        stage["done"] = draw(st.sampled_from(["all", "any"]))
+        if draw(st.booleans()):
+            stage["done"] = draw(st.sampled_from(["all", "any"]))
     else:
         stage["curriculum"] = name
     if draw(st.integers(0, 2)) == 0:
         stage["max_steps"] = draw(steps)
-        others = st.sampled_from(names).map(lambda to: {"goto": to})
-        stage["on_timeout"] = draw(st.one_of(st.sampled_from(["advance", "stop", "fail"]), others))
+        anywhere = st.sampled_from(names).map(lambda to: {"goto": to})
+        stage["on_timeout"] = draw(st.one_of(st.sampled_from(["advance", "stop", "fail"]), anywhere))
     if draw(st.integers(0, 3)) == 0:
         stage["max_visits"] = draw(st.integers(1, 3))
-    if not as_group and draw(st.integers(0, 2)) == 0:
+    others = [other for other in names if other != name]
+    if not as_group and others and draw(st.integers(0, 2)) == 0:
         low = draw(st.sampled_from([{"below": 0.3719}, {"below": 0.6151}, {"margin": 0.2119}]))
-        stage["demote"] = {"to": draw(st.sampled_from(names)), "patience": draw(st.integers(1, 60)), **low}
+        stage["demote"] = {"to": draw(st.sampled_from(others)), "patience": draw(st.integers(1, 60)), **low}
     if "advance_when" not in stage and draw(st.integers(0, 2)) == 0:
         to = st.sampled_from([*names, "end"])
         edges = [{"to": draw(to), "when": draw(criteria)} for _ in range(draw(st.integers(1, 2)))]
@@ -205,21 +207,34 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
     recipe = {**shared, "stages": entries}
     if draw(st.integers(0, 3)) == 0:
         recipe["start"] = draw(st.sampled_from(names))
-    return without_faults_in_the_graph(recipe)
+    return without_what_makes_no_sense(recipe)
 
 
-def without_faults_in_the_graph(recipe: dict[str, Any]) -> dict[str, Any]:
-    try:
-        read_stages(recipe)
-    except CurriculumError as error:
-        if not all("in a loop" in fault.message for fault in error.faults):
-            raise
+def without_what_makes_no_sense(recipe: dict[str, Any]) -> dict[str, Any]:
+    """What has no effect is taken out, and loops are ended."""
+    while True:
+        try:
+            read_stages(recipe)
+        except CurriculumError as error:
+            for fault in reversed(error.faults):
+                mend(recipe, fault)
+        else:
+            return recipe
+
+
+def mend(recipe: dict[str, Any], fault: Fault) -> None:
+    if "in a loop" in fault.message:
         for stage in recipe["stages"]:
             stage["max_visits"] = 3
             if isinstance(stage.get("on_timeout"), dict):
                 stage["on_timeout"] = "advance"
-        read_stages(recipe)
-    return recipe
+        return
+    assert "so it has no effect" in fault.message or "is never taken" in fault.message, fault
+    *above, key = fault.path
+    node: Any = recipe
+    for at in above:
+        node = node[at]
+    del node[key]
 
 
 # ── streams ─────────────────────────────────────────────────────────────────────────────────────────────────────

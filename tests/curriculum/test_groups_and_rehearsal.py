@@ -68,6 +68,42 @@ def test_a_groups_performance_is_of_all_its_episodes_in_its_ways_out_and_in_what
     assert decision == StageTransition(0, 1, "pair", "last", 10, 0.5, "next: performance >= 0.5", None)
 
 
+def test_a_last_group_that_does_not_say_when_it_is_done_ends_with_the_step_budget_as_a_last_stage_does() -> None:
+    curriculum = group(["first", PAIR])
+    fed(curriculum, "first", 1.0)
+    assert [fed(curriculum, name, 1.0, 50) for name in ("left", "right")] == [None, None]
+    assert (curriculum.waiting_for(), curriculum.end) == ((), None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"done": "all"},
+        {"performance_threshold": 0.7},
+        {"parallel": [{"curriculum": "left", "performance_threshold": 0.7}, "right"]},
+    ],
+)
+def test_a_last_group_that_says_when_it_is_done_ends_the_curriculum(said: dict[str, Any]) -> None:
+    curriculum = group(["first", {**PAIR, **said}])
+    fed(curriculum, "first", 1.0)
+    assert fed(curriculum, "left", 1.0) is None
+    assert fed(curriculum, "right", 1.0).outcome == "completed"
+
+
+def test_of_the_curriculums_and_the_groups_criterion_the_nearer_one_holds() -> None:
+    pair = {**PAIR, "transition_criteria": "performance"}
+    curriculum = group([pair, "last"], advance_when="steps >= 10")
+    assert curriculum.update_step_count(50) is None
+    assert [bool(fed(curriculum, name, 1.0)) for name in ("left", "right")] == [False, True]
+
+
+def test_a_member_is_no_stage_to_go_to_and_the_group_is_named() -> None:
+    with pytest.raises(CurriculumError, match=r"start: 'left' is a member of the group 'pair', .*; name the group"):
+        group([PAIR, "last"], start="left")
+    with pytest.raises(CurriculumError, match="'left' is a member of the group 'pair'"):
+        group([PAIR, "last"]).request_stage("left")
+
+
 def test_a_member_once_done_stays_done_though_it_falls() -> None:
     curriculum = group([PAIR, "last"], transition_smoothing=1)
     fed(curriculum, "left", 1.0)
@@ -188,6 +224,12 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
         "stages.0.parallel.0.next",
         "no effect",
     ),
+    (
+        {"name": "g", "time_threshold_steps": 5, "parallel": ["a"]},
+        "stages.0.time_threshold_steps",
+        "no member of 'g' leaves by this",
+    ),
+    ({"name": "g", "on_timeout": "stop", "parallel": ["a"]}, "stages.0.on_timeout", "no effect without `max_steps:`"),
     ({"name": "g", "parallel": [{"curriculum": "a", "rehearse": {"z": 0.1}}]}, "stages.0.parallel.0.rehearse", "no"),
 ]
 

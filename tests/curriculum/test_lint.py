@@ -54,7 +54,45 @@ def test_more_steps_than_the_stage_or_the_run_has_are_never_reached() -> None:
     assert NEVER in warned("steps >= 1M", max_steps=1000)[0]
     assert NEVER in warned("steps >= 1M", budget=1000)[0]
     assert NEVER in warned("sustained(performance >= 0.5, for=1M)", budget=1000)[0]
+    assert NEVER in warned("plateau(performance, over=1M, less_than=0.1)", budget=1000)[0]
+    assert NEVER in warned("total_steps >= 1M", budget=1000)[0]
     assert warned("steps >= 1M", budget=2_000_000) == []
+    assert warned("total_steps >= 1M", max_steps=1000) == []
+
+
+def test_the_steps_that_are_too_few_are_named() -> None:
+    assert (
+        "can never hold in a run of 1,000,000 steps (`total_timesteps`): steps >= 2M"
+        in warned("steps >= 2M", budget=1_000_000)[0]
+    )
+    assert "can never hold within 1,000 steps (`max_steps`)" in warned("steps >= 2M", max_steps=1000)[0]
+
+
+def test_a_groups_limit_is_its_members_too() -> None:
+    members = [{"curriculum": "left", "advance_when": "steps >= 2k"}, {"curriculum": "right"}]
+    stages = read_stages({"stages": [{"name": "pair", "parallel": members, "max_steps": 1000}, "last"]})
+    (fault,) = warnings_of(stages)
+    assert fault.path == ("stages", 0, "parallel", 0)
+    assert "stage 'left': this criterion can never hold within 1,000 steps" in fault.message
+
+
+def test_a_groups_scores_are_of_its_members_kind() -> None:
+    def group(**score: Any) -> list[str]:
+        pair = {
+            "name": "pair",
+            "parallel": ["left", {"curriculum": "right", **score}],
+            "next": [{"to": "last", "when": "performance >= 200"}],
+        }
+        return [str(fault) for fault in warnings_of(read_stages({"stages": [pair, "last"]}))]
+
+    assert len(group()) == 1
+    assert group(score="return") == []
+
+
+def test_a_weight_outside_a_group_is_warned_of_unless_it_is_the_documents() -> None:
+    (fault,) = warnings_of(read_stages({"stages": [{"curriculum": "a", "weight": 0.5}, "b"]}))
+    assert str(fault).startswith("stages.0.weight: stage 'a': a weight shares the episodes of a group")
+    assert warnings_of(read_stages({"stages": [{"curriculum": "a", "weight": 1.0}, "b"]})) == []
 
 
 def test_returns_have_no_bounds() -> None:

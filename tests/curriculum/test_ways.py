@@ -418,6 +418,23 @@ GRAPHS: list[tuple[dict[str, Any], list[str]]] = [
         {"stages": [{"curriculum": "a", "next": [{"to": "a"}]}]},
         ["stages.0: stage 'a' is in a loop without a way out; a `max_visits` in it ends the loop"],
     ),
+    (
+        {"stages": ["a", {"curriculum": "b", "demote": {"to": "b", "below": 0.1, "patience": 1}}]},
+        ["stages.1.demote.to: leads to the stage itself, where it is already; name the stage to go back to"],
+    ),
+    (
+        {"stages": [{"curriculum": "a", "next": [{"to": "b"}, {"to": "end"}]}, "b"]},
+        ["stages.0.next.1: is never taken: the way to 'b' before it has the same criterion"],
+    ),
+    (
+        {
+            "stages": [
+                {"curriculum": "a", "next": [{"to": "b", "when": "steps>=9"}, {"to": "end", "when": "steps >= 9"}]},
+                "b",
+            ]
+        },
+        ["stages.0.next.1: is never taken: the way to 'b' before it has the same criterion"],
+    ),
     ({"stages": [{"curriculum": "a", "name": "end"}, "b"]}, ["stages.0.name: 'end' is where a way out leads"]),
 ]
 
@@ -437,6 +454,7 @@ def test_a_graph_that_makes_no_sense_is_refused(recipe: dict[str, Any], said: li
         {"stages": BRANCH},
         {"stages": [{"curriculum": "a", "next": [{"to": "b"}]}, {"curriculum": "b", "next": [{"to": "end"}]}]},
         {"stages": [{"curriculum": "a", "next": [{"to": "a"}], "max_visits": 3}]},
+        {"stages": [{"curriculum": "a", "next": [{"to": "b"}, {"to": "end"}]}, {"curriculum": "b", "max_visits": 1}]},
         {"stages": [{"curriculum": "a", "next": [{"to": "a"}], "max_steps": 3}]},
         {"stages": ["a", "b", "c"], "start": "b"},  # what stands before the start need not be reached
         {"stages": ["a", {"curriculum": "b", "rehearse": {"a": 0.1}}], "start": "b"},
@@ -451,7 +469,7 @@ def test_a_graph_that_makes_sense_is_read(recipe: dict[str, Any]) -> None:
     [
         ({"next": []}, "next", "is empty"),
         ({"next": {"to": "b"}}, "next", "expected a list"),
-        ({"next": [{"when": "steps > 1"}]}, "next", "needs `to:`"),
+        ({"next": [{"when": "steps > 1"}]}, "next", "lacks to; expected {to: NAME"),
         ({"next": [{"to": "b", "wen": "steps > 1"}]}, "next", "wen: unknown key; did you mean 'when'?"),
         ({"next": [{"to": "b"}], "advance_when": "steps > 1"}, "next", "keep|put the criterion into `next`"),
         ({"advance_when": "steps > 1", "transition_criteria": "time"}, "advance_when", "keep one of them"),
