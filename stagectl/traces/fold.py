@@ -26,9 +26,9 @@ class Fold:
     def notes(self) -> tuple[str, ...]:
         said = []
         if self.superseded:
-            said.append(f"{self.superseded:,} rows left out: a later attempt went on from before them")
+            said.append(f"{_rows(self.superseded)} left out: a later attempt went on from before")
         if self.late:
-            said.append(f"{self.late:,} rows came late and were put where their step belongs")
+            said.append(f"{_rows(self.late)} came late: put where the steps belong")
         return tuple(said)
 
 
@@ -82,6 +82,10 @@ def _by_attempt(steps: Whole, attempts: Whole, column: str, place: Callable[[int
         superseded += int((~before).sum())
         kept = np.concatenate([kept[before], rows])
     return Fold(kept, superseded)
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' * (count != 1)}"
 
 
 def _disorder(

@@ -114,11 +114,11 @@ def _cut_short(name: str, packing: str, error: Exception) -> TraceError:
 
 def check_utf8(source: Source) -> None:
     """Raises TraceError with the line of the first byte that is no UTF-8."""
-    number = 1
+    content = source.content if isinstance(source.content, bytes) else source.content.read_bytes()
     try:
-        for _ in source.lines():
-            number += 1
-    except UnicodeDecodeError:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
         raise TraceError(f"{source.name}:{number}: not a text file in UTF-8", hint="save it in UTF-8") from None
 
 

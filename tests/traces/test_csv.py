@@ -94,7 +94,7 @@ def test_an_unknown_column_is_answered_with_the_nearest(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="no such file"):
         read_csv(tmp_path / "none.csv")
-    with pytest.raises(TraceError, match="this is a folder"):
+    with pytest.raises(TraceError, match="this folder has no events"):
         read_csv(tmp_path)
 
 
