@@ -4,9 +4,10 @@ from stagectl.simulate.compare import Comparison as Comparison
 from stagectl.simulate.compare import Difference as Difference
 from stagectl.simulate.compare import Price as Price
 from stagectl.simulate.compare import comparison_of as comparison_of
+from stagectl.simulate.compare import read_price as read_price
 from stagectl.simulate.estimate import Estimate as Estimate
 from stagectl.simulate.replay import replay as replay
-from stagectl.simulate.simulation import default_curriculum as default_curriculum
+from stagectl.simulate.simulation import default_recipe as default_recipe
 from stagectl.simulate.simulation import simulate as simulate
 from stagectl.simulate.summary import Simulation as Simulation
 from stagectl.simulate.summary import StageSummary as StageSummary

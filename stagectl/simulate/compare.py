@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stagectl.curriculum.fields import parse_number
+from stagectl.errors import UsageError
 from stagectl.simulate.estimate import Estimate, Observation, estimate
 from stagectl.simulate.summary import Simulation, left_at
 from stagectl.simulate.timeline import Timeline
@@ -17,8 +19,32 @@ class Price:
     per_hour: float
     steps_per_second: float
 
+    def __post_init__(self) -> None:
+        if not (self.per_hour > 0 and self.steps_per_second > 0):
+            raise UsageError("a price and the steps in a second are above 0")
+
     def of(self, steps: float) -> float:
+        """What so many steps cost."""
         return steps / self.steps_per_second / 3600 * self.per_hour
+
+
+def read_price(price: str | None, steps_per_second: str | None) -> Price | None:
+    """A price as the command line writes it: `2.5/hour` and `40k`; None where neither is given.
+
+    Raises:
+        UsageError: One is without the other, or is no number.
+    """
+    if price is None and steps_per_second is None:
+        return None
+    if price is None or steps_per_second is None:
+        raise UsageError("a cost needs both", hint="as in --price 2.5/hour --steps-per-second 40k")
+    amount, slash, unit = price.partition("/")
+    if slash and unit.strip() not in ("h", "hour"):
+        raise UsageError(f"--price {price}: a price is by the hour", hint="as in --price 2.5/hour")
+    try:
+        return Price(parse_number(amount), parse_number(steps_per_second))
+    except ValueError as error:
+        raise UsageError(f"--price {price} --steps-per-second {steps_per_second}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace as changed
+from pathlib import Path
+
+import numpy as np
 
 from stagectl.curriculum import StagedProgressiveCurriculum
+from stagectl.errors import TraceError
 from stagectl.recipe import Recipe, build_curriculum
+from stagectl.recipe.model import recipe_from_data
 from stagectl.simulate.replay import replay
 from stagectl.simulate.summary import Simulation, simulation_of
 from stagectl.traces import Trace
@@ -16,42 +21,52 @@ DEFAULT_STAGES = 3
 
 def simulate(
     traces: Sequence[Trace],
-    recipe: Recipe | None = None,
+    recipe: Recipe,
     *,
     file: str | None = None,
-    stages: int | None = None,
     as_recorded: bool = False,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Simulation:
-    """Replay every trace through a recipe's curriculum, or through the document's defaults over so many stages.
+    """Replay every trace through a recipe's curriculum.
 
     Args:
         traces: At least one.
-        recipe: None: the defaults, over the traces' own stages where they tell any.
-        file: The recipe's file, as it is to be named in the result.
-        stages: How many stages, without a recipe.
+        recipe: Its step budget ends a replay as it ends training.
+        file: The recipe's file, as it is to be named in the result; None: the defaults.
         as_recorded: Pass over the stages that the traces tell.
         progress: Told now and then how many more rows were played.
 
     Raises:
-        TraceError: A trace was recorded in stages that the recipe does not have.
+        TraceError: A trace was recorded in stages that the recipe does not have, or has no scores for a criterion.
         RecipeError: The recipe's class cannot be built, or fails.
     """
-    budget = recipe.trainer.total_timesteps if recipe else None
     timelines = []
     for trace in traces:
-        if recipe is None:
-            curriculum = default_curriculum(traces, stages)
-        else:
-            curriculum = curriculum_for(recipe, trace, as_recorded=as_recorded)
+        check_scores(trace, recipe)
+        curriculum = curriculum_for(recipe, trace, as_recorded=as_recorded)
+        budget = recipe.trainer.total_timesteps
         timelines.append(replay(curriculum, trace, budget, as_recorded=as_recorded, progress=progress))
-    notes = [note if len(traces) == 1 else f"{trace.name}: {note}" for trace in traces for note in trace.notes]
+    notes = notes_of(traces)
     if not all(timeline.aligned for timeline in timelines):
         notes.append(
             "as recorded: the scores drive whatever stage is on, as they came; that another stage would have given the "
             "same scores is assumed"
         )
     return simulation_of(file, timelines, notes)
+
+
+def notes_of(traces: Sequence[Trace]) -> list[str]:
+    """What the readers have to say of the traces."""
+    return [note if len(traces) == 1 else f"{trace.name}: {note}" for trace in traces for note in trace.notes]
+
+
+def check_scores(trace: Trace, recipe: Recipe) -> None:
+    """Refuse a trace without any score where the first stage is left by its performance."""
+    stage = recipe.stages[0]
+    needs = stage.transition_criteria in ("performance", "both") and stage.advance_when is None
+    if needs and bool(np.isnan(trace.scores).all()):
+        hint = "name the column of scores: --score-column NAME"
+        raise TraceError(f"{trace.name}: has no score, and stage '{stage.name}' is left by its performance", hint=hint)
 
 
 def curriculum_for(recipe: Recipe, trace: Trace, *, as_recorded: bool = False) -> StagedProgressiveCurriculum:
@@ -62,8 +77,9 @@ def curriculum_for(recipe: Recipe, trace: Trace, *, as_recorded: bool = False) -
     return build_curriculum(recipe)
 
 
-def default_curriculum(traces: Sequence[Trace], stages: int | None = None) -> StagedProgressiveCurriculum:
+def default_recipe(traces: Iterable[Trace], stages: int | None = None) -> Recipe:
     """The document's defaults, over the traces' own stages, else over that many (three, as in the document)."""
     told = [name for trace in traces for name in trace.stage_names]
     names = list(dict.fromkeys(told)) or [f"stage_{index}" for index in range(stages or DEFAULT_STAGES)]
-    return StagedProgressiveCurriculum([{"name": name, "curriculum": name} for name in names])
+    curriculum = {"stages": [{"name": name, "curriculum": name} for name in names]}
+    return recipe_from_data({"curriculum": curriculum}, name="defaults", folder=Path.cwd())

@@ -13,7 +13,11 @@ from stagectl.cli import app, run_command
 SURFACE = {
     "run": "RECIPE KEY=VALUE --from --only --detach --dry-run --output --progress",
     "status": "RUN_ID --watch --output --progress",
-    "simulate": "TRACE KEY=VALUE --recipe --stages --step-column --score-column --stage-column --output",
+    "simulate": (
+        "TRACE KEY=VALUE --recipe --stages --as-recorded --sweep --rank --explain --price --steps-per-second "
+        "--step-column --score-column --stage-column --run-column --count-column --steps-per-row --step-factor "
+        "--score-range --output"
+    ),
     "list": "-n --output",
     "logs": "RUN_ID --follow --lines",
     "stop": "RUN_ID --grace",

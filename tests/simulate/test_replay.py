@@ -13,7 +13,7 @@ from stagectl.curriculum import Task
 from stagectl.errors import TraceError
 from stagectl.recipe import build_curriculum, load_recipe
 from stagectl.runs import EventReader, RunPaths
-from stagectl.simulate import default_curriculum, replay
+from stagectl.simulate import default_recipe, replay
 from stagectl.traces import read_csv, trace_of, write_csv
 
 
@@ -52,9 +52,9 @@ def test_a_stage_that_the_recipe_lacks_is_named() -> None:
 
 
 def test_without_a_recipe_the_stages_are_the_traces_else_as_many_as_are_asked_for() -> None:
-    assert [s.name for s in default_curriculum([trace_of("t", [1], [1.0], ["nav"])]).stages] == ["nav"]
-    assert len(default_curriculum([trace_of("t", [1], [1.0])], 5).stages) == 5
-    assert len(default_curriculum([trace_of("t", [1], [1.0])]).stages) == 3
+    assert [s.name for s in default_recipe([trace_of("t", [1], [1.0], ["nav"])]).stages] == ["nav"]
+    assert len(default_recipe([trace_of("t", [1], [1.0])], 5).stages) == 5
+    assert len(default_recipe([trace_of("t", [1], [1.0])]).stages) == 3
 
 
 def test_the_timeline_ends_where_the_curriculum_does() -> None:

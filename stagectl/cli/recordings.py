@@ -1,0 +1,111 @@
+"""What the commands that read recordings share: options that say what is in them, and a bar while they are played."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stagectl.errors import UsageError
+
+if TYPE_CHECKING:
+    from stagectl.traces import Columns
+
+PATIENCE = 1.0  # seconds without a bar
+
+ArgumentsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="Recordings: files, globs, a run's id, - for standard input; then values laid over the recipe's.",
+        metavar="TRACE|KEY=VALUE",
+        show_default=False,
+    ),
+]
+StepColumn = Annotated[str | None, typer.Option("--step-column", help="The column of steps.")]
+ScoreColumn = Annotated[str | None, typer.Option("--score-column", help="The column of scores.")]
+StageColumn = Annotated[str | None, typer.Option("--stage-column", help="The column of stages' names.")]
+RunColumn = Annotated[str | None, typer.Option("--run-column", help="The column that tells several runs apart.")]
+CountColumn = Annotated[str | None, typer.Option("--count-column", help="How many episodes a score is the mean of.")]
+StepsPerRow = Annotated[int | None, typer.Option("--steps-per-row", help="Steps of a row, without a column.", min=1)]
+StepFactor = Annotated[int, typer.Option("--step-factor", help="Environment steps in one of the column's.", min=1)]
+ScoreRange = Annotated[
+    str | None, typer.Option("--score-range", help="The scores that count as 0 and as 1.", metavar="LOW:HIGH")
+]
+
+
+def columns_of(
+    step: str | None,
+    score: str | None,
+    stage: str | None,
+    run: str | None,
+    count: str | None,
+    steps_per_row: int | None,
+    step_factor: int,
+    score_range: str | None,
+    metrics: frozenset[str] = frozenset(),
+) -> Columns:
+    """What the options say of the recordings."""
+    from stagectl.traces import Columns
+
+    low_high = _range(score_range) if score_range is not None else (0.0, 1.0)
+    return Columns(
+        step=step,
+        score=score,
+        stage=stage,
+        metrics=metrics,
+        run=run,
+        count=count,
+        steps_per_row=steps_per_row,
+        step_factor=step_factor,
+        score_range=low_high,
+    )
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The traces, and the overrides: what has a `=` and is no file."""
+    overrides = [word for word in arguments if "=" in word and not Path(word).exists()]
+    traces = [word for word in arguments if word not in overrides]
+    if not traces:
+        raise UsageError("there is no TRACE to replay", hint="a file of scores over steps, or a run's id")
+    return traces, overrides
+
+
+@contextmanager
+def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error for what takes over a second; the function is told how much more is done."""
+    if not sys.stderr.isatty():
+        yield lambda more: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeRemainingColumn())
+    shown = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = shown.add_task(what, total=total)
+    begun = time.monotonic()
+
+    def advance(more: int) -> None:
+        shown.advance(task, more)
+        if not shown.live.is_started and time.monotonic() - begun > PATIENCE:
+            shown.start()
+
+    try:
+        yield advance
+    finally:
+        shown.stop()
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    try:
+        values = float(low), float(high)
+    except ValueError:
+        values = (0.0, 0.0)
+    if not colon or not values[0] < values[1]:
+        raise UsageError(f"--score-range {text} is no range", hint="write LOW:HIGH, as in --score-range 0:200")
+    return values

@@ -1,0 +1,95 @@
+"""False exits: stages that were left by a performance that did not last."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stagectl.curriculum import CurriculumEnd, Decision, Stage, StagedProgressiveCurriculum, StageTransition
+from stagectl.curriculum.smoothing import Ema
+from stagectl.simulate.recording import Visit, visits_of
+from stagectl.simulate.story import BY_PERFORMANCE
+from stagectl.simulate.sweep import WINDOW
+from stagectl.simulate.timeline import Timeline
+from stagectl.traces import Trace
+
+
+def false_exits(
+    curriculum: StagedProgressiveCurriculum, trace: Trace, timeline: Timeline, window: int = WINDOW
+) -> dict[int, bool]:
+    """By a stage's index, whether its last exit was a false one; of the exits that the data can judge.
+
+    An exit can be judged if the performance made it, and `window` more episodes of the stage were recorded after it.
+    It is false if within these the performance, had the stage gone on, falls below the threshold that it had reached.
+    """
+    visits = visits_of(trace, curriculum) if timeline.aligned else None
+    judged = {}
+    for index, stage in enumerate(curriculum.stages):
+        last = _last_exit(timeline, index)
+        if last is None or stage.parallel:
+            continue
+        decision, entered, number = last
+        if visits is None:
+            rows = _own_rows(trace, None, 0 if number == 1 else int(trace.steps.searchsorted(entered, "right")))
+            fell = _fell_back(stage, trace, rows, decision.step, decision.threshold, window)
+        else:
+            visit = visits[stage.name, number]
+            exit_at = visit.entered + decision.step - entered
+            fell = _fell_back(stage, trace, _own_rows(trace, visit, 0), exit_at, decision.threshold, window)
+        if fell is not None:
+            judged[index] = fell
+    return judged
+
+
+def _last_exit(timeline: Timeline, index: int) -> tuple[Decision, int, int] | None:
+    """The decision by which a stage was last left, if its performance made it; the entry's step, and its number."""
+    begun = next((d.stage if isinstance(d, CurriculumEnd) else d.from_stage for d in timeline.decisions), None)
+    entered, number = 0, int(index == begun)
+    found = None
+    for decision in timeline.decisions:
+        left = decision.stage if isinstance(decision, CurriculumEnd) else decision.from_stage
+        if left == index:
+            found = (decision, entered, number) if decision.reason in BY_PERFORMANCE else None
+        if isinstance(decision, StageTransition) and decision.to_stage == index:
+            entered, number = decision.step, number + 1
+    return found
+
+
+def _own_rows(trace: Trace, visit: Visit | None, first: int) -> NDArray[np.intp]:
+    """The rows whose scores count for the stage: in a visit those of its own stage and visit, else all from `first`."""
+    if visit is None:
+        return first + np.flatnonzero(~np.isnan(trace.scores[first:]))
+    part = slice(visit.first, visit.last)
+    own = ~np.isnan(trace.scores[part])
+    if trace.stage_codes is not None:
+        own &= (trace.stage_codes[part] == trace.stage_names.index(visit.stage)) | (trace.stage_codes[part] < 0)
+    if trace.visits is not None:
+        own &= (trace.visits[part] < 0) | (trace.visits[part] == visit.number)
+    return visit.first + np.flatnonzero(own)
+
+
+def _fell_back(
+    stage: Stage, trace: Trace, rows: NDArray[np.intp], exit_at: int, threshold: float | None, window: int
+) -> bool | None:
+    """Whether it did; None where too little was recorded to tell."""
+    counts = np.ones(len(rows), np.int64) if trace.counts is None else trace.counts[rows]
+    until = int(trace.steps[rows].searchsorted(exit_at, "right"))
+    if threshold is None or counts[until:].sum() < window:
+        return None
+    average = Ema(stage.transition_smoothing, zero_start=stage.ema == "zero_start")
+    after = 0
+    columns: Any = zip(trace.steps[rows].tolist(), trace.scores[rows].tolist(), counts.tolist(), strict=True)
+    for step, together in groupby(columns, key=lambda row: row[0]):
+        scores = [score for _, score, count in together for _ in range(count)]
+        average.add_together(scores)
+        if step <= exit_at:
+            continue
+        after += len(scores)
+        if average.value < threshold:
+            return True
+        if after >= window:
+            break
+    return False

@@ -1,0 +1,65 @@
+"""A sweep by the curriculum itself, one variant after the other: slow, and for everything that a recipe can say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from stagectl.recipe import Recipe
+from stagectl.simulate.axes import varied
+from stagectl.simulate.exits import false_exits
+from stagectl.simulate.replay import replay
+from stagectl.simulate.simulation import check_scores, curriculum_for, notes_of
+from stagectl.simulate.sweep import WINDOW, Axis, Sweep
+from stagectl.traces import Trace
+
+
+def sweep_by_core(
+    recipe: Recipe,
+    traces: Sequence[Trace],
+    axes: Sequence[Axis],
+    *,
+    as_recorded: bool = False,
+    window: int = WINDOW,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Sweep:
+    """Replay every combination of the axes' values on every trace.
+
+    Raises:
+        RecipeError: A key or a value makes no sense in the recipe.
+        TraceError: As `replay`.
+    """
+    shape = (*(len(axis.values) for axis in axes), len(traces))
+    per_stage = (*shape, len(recipe.stages))
+    sweep = Sweep(
+        axes=tuple(axes),
+        stages=tuple(stage.name for stage in recipe.stages),
+        traces=tuple(trace.name for trace in traces),
+        left=np.full(per_stage, math.nan),
+        steps=np.full(per_stage, math.nan),
+        judged=np.zeros(per_stage, bool),
+        fell_back=np.zeros(per_stage, bool),
+        finished=np.zeros(shape, bool),
+        window=window,
+        notes=tuple(notes_of(traces)),
+    )
+    for trace in traces:
+        check_scores(trace, recipe)
+    for at, values in sweep.variants():
+        variant = varied(recipe, values)
+        for index, trace in enumerate(traces):
+            curriculum = curriculum_for(variant, trace, as_recorded=as_recorded)
+            budget = variant.trainer.total_timesteps
+            timeline = replay(curriculum, trace, budget, as_recorded=as_recorded, progress=progress)
+            place = (*at, index)
+            sweep.finished[place] = timeline.finished
+            for span in timeline.stages:
+                if span.left is not None:
+                    sweep.left[(*place, span.index)] = span.left
+                    sweep.steps[(*place, span.index)] = span.steps
+            for stage, fell_back in false_exits(curriculum, trace, timeline, window).items():
+                sweep.judged[(*place, stage)] = True
+                sweep.fell_back[(*place, stage)] = fell_back
+    return sweep
