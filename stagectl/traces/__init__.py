@@ -1,5 +1,6 @@
 """Recorded metrics in."""
 
+from stagectl.traces.batches import read_batches as read_batches
 from stagectl.traces.columns import Columns as Columns
 from stagectl.traces.read import read_csv as read_csv
 from stagectl.traces.read import read_traces as read_traces

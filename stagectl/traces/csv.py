@@ -30,6 +30,7 @@ class Layout:
     decimal_comma: bool
     line_end: str
     comments: int  # lines before the header
+    passed: int = 0  # lines of the file that stand between the header and these rows
 
     def settings(self) -> dict[str, Any]:
         """polars' arguments that read this file."""
@@ -43,18 +44,18 @@ class Layout:
         }
 
 
-def csv_table(source: Source) -> Table:
+def csv_table(source: Source, layout: Layout | None = None) -> Table:
     """A CSV file's table. Raises TraceError: no header, no UTF-8, a first row that does not fit the header."""
-    layout = layout_of(source)
+    written = layout or layout_of(source)
 
     def read(chosen: Chosen) -> pl.DataFrame:
-        return _read(source, layout, chosen)
+        return _read(source, written, chosen)
 
     def place(row: int) -> str:
-        return place_of(source, layout, row)
+        return _place(source, written, row)
 
-    notes = source.notes + ((f"columns are separated by {layout.separator!r}",) if layout.separator != "," else ())
-    return Table(source.name, layout.header, read, place, f"{source.name}:{layout.comments + 1}", notes=notes)
+    notes = source.notes + ((f"columns are separated by {written.separator!r}",) if written.separator != "," else ())
+    return Table(source.name, written.header, read, place, f"{source.name}:{written.comments + 1}", notes=notes)
 
 
 def layout_of(source: Source) -> Layout:
@@ -99,7 +100,7 @@ def _read(source: Source, layout: Layout, chosen: Chosen) -> pl.DataFrame:
         try:
             frame = pl.read_csv(source.content, **settings)
         except (pl.exceptions.PolarsError, OSError) as error:
-            check_utf8(source)
+            check_utf8(source, layout.passed)
             _find_uneven(source, layout)
             reason = str(error).strip().splitlines()[0]
             raise TraceError(f"{source.name}: this is no CSV: {reason}") from None
@@ -126,7 +127,7 @@ def _find_uneven(source: Source, layout: Layout) -> None:
     try:
         for at, (line, row) in enumerate(csv_records(source, layout.separator)):
             if at >= layout.comments and row and len(row) != len(layout.header):
-                raise _uneven(f"{source.name}:{line}", row, layout.header, layout.separator)
+                raise _uneven(f"{source.name}:{line + layout.passed}", row, layout.header, layout.separator)
     except csv.Error as error:
         raise TraceError(f"{source.name}: this is no CSV: {error}") from None
 
@@ -137,12 +138,12 @@ def _uneven(where: str, row: list[str], header: list[str], separator: str) -> Tr
     return TraceError(f"{where}: has {len(row)} values, the header has {len(header)} columns", hint=hint)
 
 
-def place_of(source: Source, layout: Layout, row: int) -> str:
+def _place(source: Source, layout: Layout, row: int) -> str:
     """The line in which a row ends."""
     for at, (line, _) in enumerate(csv_records(source, layout.separator)):
         if at == row + 1 + layout.comments:
-            return f"{source.name}:{line}"
-    return f"{source.name}, row {row + 1}"
+            return f"{source.name}:{line + layout.passed}"
+    return f"{source.name}, row {row + 1:,}"
 
 
 def _unquoted(line: str) -> str:

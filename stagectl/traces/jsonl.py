@@ -27,9 +27,10 @@ def jsonl_table(source: Source) -> Table:
         lines = (number for number, line in enumerate(source.lines(), 1) if line.strip())
         return f"{source.name}:{next((number for at, number in enumerate(lines) if at == row), row + 1)}"
 
-    return Table(
-        source.name, frame.columns, lambda chosen: frame.select(chosen.all()), place, source.name, notes=source.notes
-    )
+    def read(chosen: Chosen) -> pl.DataFrame:
+        return frame.select(chosen.all())
+
+    return Table(source.name, frame.columns, read, place, source.name, notes=source.notes)
 
 
 def is_event_log(source: Source) -> bool:

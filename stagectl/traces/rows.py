@@ -88,8 +88,9 @@ def _wide(table: Table, frame: pl.DataFrame, chosen: Chosen, columns: Columns) -
     """A table with a column a metric."""
     notes = list(table.notes)
     steps = _steps(table, frame, chosen, columns, notes)
-    scores = np.full(len(frame), np.nan)
-    if chosen.score is not None:
+    if chosen.score is None:
+        scores = np.full(len(frame), np.nan)
+    else:
         scores = _scaled(_floats(table, frame, chosen.score, notes), columns, notes)
     names, codes = ((), None) if chosen.stage is None else words(frame, chosen.stage)
     advances, advance_codes = ((), None) if chosen.advance is None else words(frame, chosen.advance)

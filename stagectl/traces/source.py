@@ -112,13 +112,13 @@ def _cut_short(name: str, packing: str, error: Exception) -> TraceError:
     return TraceError(f"{name}: its {packing} data are cut short or damaged: {reason}", hint="copy the file again")
 
 
-def check_utf8(source: Source) -> None:
+def check_utf8(source: Source, passed: int = 0) -> None:
     """Raises TraceError with the line of the first byte that is no UTF-8."""
     content = source.content if isinstance(source.content, bytes) else source.content.read_bytes()
     try:
         content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
+        number = content.count(b"\n", 0, error.start) + 1 + passed
         raise TraceError(f"{source.name}:{number}: not a text file in UTF-8", hint="save it in UTF-8") from None
 
 

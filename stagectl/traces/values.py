@@ -48,21 +48,17 @@ def floats(table: Table, frame: pl.DataFrame, column: str) -> tuple[Floats, int]
     Raises:
         TraceError: A cell is no finite number, and the table can be mended.
     """
-    import polars as pl
-
     cells = _numbers(table, frame, column)
-    left_out = 0
-    odd = ~cells.is_finite()
-    if odd.any():
-        if table.can_be_mended:
-            at = int(odd.arg_max() or 0)
-            hint = "leave the cell empty where nothing was measured, or take the row out"
-            told = f"{column} is {_shown(frame[column][at])}, not a finite number"
-            raise TraceError(f"{_place(table, frame, at)}: {told}", hint=hint)
-        left_out = int(odd.sum())
-        cells = cells.zip_with(odd.not_().fill_null(value=True), pl.Series([None], dtype=pl.Float64))
     values: Floats = cells.to_numpy()
-    return values, left_out
+    if np.count_nonzero(np.isfinite(values)) + cells.null_count() == len(values):
+        return values, 0
+    odd = (~cells.is_finite()).fill_null(value=False)
+    if table.can_be_mended:
+        at = int(odd.arg_max() or 0)
+        hint = "leave the cell empty where nothing was measured, or take the row out"
+        told = f"{column} is {_shown(frame[column][at])}, not a finite number"
+        raise TraceError(f"{_place(table, frame, at)}: {told}", hint=hint)
+    return cells.set(odd, None).to_numpy(), int(odd.sum())
 
 
 def words(frame: pl.DataFrame, column: str) -> tuple[tuple[str, ...], Codes]:
@@ -114,16 +110,3 @@ def _shown(value: object) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return str(value).strip()
-
-
-def blank(frame: pl.DataFrame) -> pl.Series:
-    """Which rows have nothing in any column."""
-    import polars as pl
-
-    columns = [name for name in frame.columns if name != ROW]
-    return frame.select(pl.all_horizontal(pl.col(*columns).is_null()).alias("blank"))["blank"]
-
-
-def run_order(steps: Whole) -> bool:
-    """Whether the steps never go back."""
-    return not bool(np.any(steps[1:] < steps[:-1]))
