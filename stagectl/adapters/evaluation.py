@@ -9,7 +9,7 @@ import numpy as np
 
 from stagectl.adapters.gymnasium import make_stage
 from stagectl.adapters.pettingzoo import Episode, ParallelEnv, as_parallel
-from stagectl.curriculum import Stage, StagedProgressiveCurriculum
+from stagectl.curriculum import Stage, StagedProgressiveCurriculum, stages_evaluated
 
 Predict = Callable[[Any], Any]
 
@@ -114,15 +114,6 @@ class Evaluator:
     def _seed_of(self, index: int) -> int:
         own = np.random.SeedSequence([abs(self._seed), 0x5EED, index]).generate_state(1)[0]
         return int(own) >> 1
-
-
-def stages_evaluated(stages: Sequence[Stage], current: int) -> list[Stage]:
-    """What the current stage's `evaluate:` plays: itself or a group's members, and with `earlier` all before it."""
-    evaluation = stages[current].evaluate
-    if evaluation is None:
-        return []
-    first = 0 if evaluation.earlier else current
-    return [member for stage in stages[first : current + 1] for member in stage.members]
 
 
 def batched(observations: Sequence[Any]) -> Any:

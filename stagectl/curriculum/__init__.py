@@ -7,6 +7,8 @@ from stagectl.curriculum.decisions import Decision as Decision
 from stagectl.curriculum.decisions import Finished as Finished
 from stagectl.curriculum.decisions import StageTransition as StageTransition
 from stagectl.curriculum.decisions import Task as Task
+from stagectl.curriculum.evaluated import metrics_never_logged as metrics_never_logged
+from stagectl.curriculum.evaluated import stages_evaluated as stages_evaluated
 from stagectl.curriculum.evidence import Term as Term
 from stagectl.curriculum.evidence import terms_at_entry as terms_at_entry
 from stagectl.curriculum.lint import warnings_of as warnings_of

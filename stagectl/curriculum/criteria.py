@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from stagectl.curriculum.language import (
     And,
     Compare,
@@ -16,6 +18,7 @@ from stagectl.curriculum.language import (
     parse_condition,
 )
 from stagectl.curriculum.stages import BelowBest, Ramp, Stage
+from stagectl.errors import Path
 
 PERFORMANCE = Series("performance")
 
@@ -47,6 +50,20 @@ def demotion_condition(stage: Stage) -> Condition | None:
     low = stage.demote.below
     target: Value = Threshold(best_minus=stage.demote.margin) if low is None else Number(low, f"{low:g}")
     return Sustained(Compare(PERFORMANCE, "<", target), stage.demote.patience)
+
+
+def criteria_of(top: Stage) -> Iterator[tuple[Path, Stage, Condition]]:
+    """Every criterion of a stage or a group: its path in what the stage says, whose it is, and what must hold.
+
+    A demotion's is not among them.
+    """
+    for at, stage in enumerate(top.members):
+        own = own_condition(stage)
+        if own is not None:
+            yield (("parallel", at) if top.parallel else ()), stage, own
+    for at, edge in enumerate(top.next):
+        if edge.when is not None:
+            yield ("next", at), top, parse_condition(edge.when)
 
 
 def _whole(number: int) -> Number:

@@ -166,6 +166,11 @@ def walk(node: Condition | Value) -> Iterator[Condition | Value]:
     yield node
 
 
+def metrics_in(condition: Condition) -> list[str]:
+    """The logged metrics that a condition names."""
+    return [node.name for node in walk(condition) if isinstance(node, Series) and node.is_metric]
+
+
 # ── the parser ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 

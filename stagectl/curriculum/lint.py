@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from stagectl.curriculum.criteria import own_condition
+from stagectl.curriculum.criteria import criteria_of
 from stagectl.curriculum.evidence import Evidence, Standing
 from stagectl.curriculum.language import (
     COUNTERS,
@@ -21,10 +20,9 @@ from stagectl.curriculum.language import (
     Series,
     Sustained,
     Value,
-    parse_condition,
 )
 from stagectl.curriculum.stages import Stage
-from stagectl.errors import Fault, Path
+from stagectl.errors import Fault
 
 
 def warnings_of(stages: tuple[Stage, ...], total_timesteps: int | None = None) -> list[Fault]:
@@ -40,9 +38,9 @@ def warnings_of(stages: tuple[Stage, ...], total_timesteps: int | None = None) -
             message = f"stage '{top.name}': a weight shares the episodes of a group among its members, and this is none"
             found.append(Fault(("stages", index, "weight"), f"{message}; it has no effect"))
         limits = _Limits(top.max_steps, total_timesteps)
-        for path, stage, condition in _conditions(top, ("stages", index)):
+        for path, stage, condition in criteria_of(top):
             if problem := _problem(stage, condition, limits):
-                found.append(Fault(path, f"stage '{stage.name}': {problem}: {condition}"))
+                found.append(Fault(("stages", index, *path), f"stage '{stage.name}': {problem}: {condition}"))
     return found
 
 
@@ -55,16 +53,6 @@ class _Limits(NamedTuple):
     @property
     def steps(self) -> float:
         return min(steps for steps in (self.max_steps, self.total, math.inf) if steps is not None)
-
-
-def _conditions(top: Stage, path: Path) -> Iterator[tuple[Path, Stage, Condition]]:
-    for at, stage in enumerate(top.members):
-        own = own_condition(stage)
-        if own is not None:
-            yield ((*path, "parallel", at) if top.parallel else path), stage, own
-    for at, edge in enumerate(top.next):
-        if edge.when is not None:
-            yield (*path, "next", at), top, parse_condition(edge.when)
 
 
 def _problem(stage: Stage, condition: Condition, limits: _Limits) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stagectl.curriculum.criteria import demotion_condition, own_condition
-from stagectl.curriculum.language import Condition, Counter, Series, Sustained, Value, parse_condition, walk
+from stagectl.curriculum.criteria import criteria_of, demotion_condition
+from stagectl.curriculum.language import Condition, Counter, Sustained, metrics_in, parse_condition, walk
 from stagectl.curriculum.stages import END, Ramp, Stage
 from stagectl.errors import CurriculumError, Fault, nearest
 
@@ -45,7 +44,9 @@ def after_timeout(stages: tuple[Stage, ...], index: int) -> int | None:
 
 def metrics_named(stages: tuple[Stage, ...]) -> frozenset[str]:
     """The logged metrics that criteria name."""
-    return frozenset(node.name for node in _nodes(stages) if isinstance(node, Series) and node.is_metric)
+    return frozenset(
+        name for stage in stages for _, _, condition in criteria_of(stage) for name in metrics_in(condition)
+    )
 
 
 def remembers_steps(stages: tuple[Stage, ...]) -> bool:
@@ -53,23 +54,15 @@ def remembers_steps(stages: tuple[Stage, ...]) -> bool:
 
     A member of a group stays done: it may have been done at a boundary to which nothing but steps had come.
     """
-    members = [member for stage in stages for member in stage.parallel]
-    of_members = [node for member in members for node in _walk(own_condition(member))]
-    by_steps = any(isinstance(node, Counter) and "steps" in node.name for node in of_members)
-    by_steps |= any(isinstance(member.performance_threshold, Ramp) for member in members)
-    return by_steps or any(isinstance(node, Sustained) for node in _nodes(stages))
-
-
-def _nodes(stages: tuple[Stage, ...]) -> Iterator[Condition | Value]:
-    conditions = [way.condition for index in range(len(stages)) for way in ways_of(stages, index)]
-    conditions += [own_condition(stage) for top in stages for stage in (top, *top.parallel)]
-    for condition in conditions:
-        yield from _walk(condition)
-
-
-def _walk(condition: Condition | None) -> Iterator[Condition | Value]:
-    if condition is not None:
-        yield from walk(condition)
+    for stage in stages:
+        for _, of, condition in criteria_of(stage):
+            nodes = list(walk(condition))
+            by_steps = any(isinstance(node, Counter) and "steps" in node.name for node in nodes)
+            if any(isinstance(node, Sustained) for node in nodes) or (of in stage.parallel and by_steps):
+                return True
+        if stage.demote is not None or any(isinstance(m.performance_threshold, Ramp) for m in stage.parallel):
+            return True
+    return False
 
 
 def position(stages: tuple[Stage, ...], name: str) -> int:

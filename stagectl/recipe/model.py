@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from stagectl.curriculum import Stage, metrics_named, read_stages, warnings_of
+from stagectl.curriculum import Stage, metrics_named, metrics_never_logged, read_stages, warnings_of
 from stagectl.curriculum.config import CURRICULUM_FIELDS
 from stagectl.curriculum.fields import (
     flag,
@@ -157,6 +157,8 @@ def recipe_from_data(data: Mapping[str, Any], *, name: str, folder: Path, own_ke
         wandb=Wandb(**read_fields(_WANDB_FIELDS, values.get("wandb", {}), ("wandb",), faults)),
         run=values.get("run"),
     )
+    if not recipe.trainer.command:  # a script of one's own may log what it likes
+        faults += [Fault(("curriculum", *fault.path), fault.message) for fault in metrics_never_logged(recipe.stages)]
     if faults:
         raise CurriculumError(*faults)
     return recipe

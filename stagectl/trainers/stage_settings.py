@@ -9,12 +9,8 @@ from typing import Any
 import stable_baselines3
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from stagectl.adapters.evaluation import stages_evaluated
 from stagectl.adapters.sb3_settings import setting_faults
-from stagectl.curriculum import Stage
-from stagectl.curriculum.criteria import own_condition
-from stagectl.curriculum.language import Series, parse_condition, walk
-from stagectl.errors import Fault, nearest
+from stagectl.errors import Fault
 from stagectl.recipe import Recipe
 from stagectl.trainers.environments import is_minigrid_view, make_environment
 
@@ -47,8 +43,7 @@ def check_stages(recipe: Recipe, algorithms: Sequence[str]) -> list[Fault]:
             if name in _STATS and arguments.get(_STATS[name]) is not True:
                 message = f"cannot reset '{name}': the run does not normalise; add `{_STATS[name]}: true` to `trainer:`"
                 faults.append(Fault((*where.path("on_enter"), "reset"), message))
-    unique = list(dict.fromkeys(faults))  # what stands in the curriculum is every stage's
-    return unique + _check_metrics(recipe)
+    return list(dict.fromkeys(faults))  # what stands in the curriculum is every stage's
 
 
 class _Written:
@@ -75,28 +70,3 @@ def _check_normalization(recipe: Recipe, arguments: Mapping[str, Any]) -> list[F
                 message = "a MiniGrid view holds kinds of objects and no amounts, so there is nothing to normalise"
                 faults.append(Fault(("trainer", "normalize_observations"), message))
     return faults
-
-
-def _check_metrics(recipe: Recipe) -> list[Fault]:
-    """A criterion over an evaluation that no stage plays would never hold."""
-    logged = {
-        f"eval/{played.name}/{kind}"
-        for index in range(len(recipe.stages))
-        for played in stages_evaluated(recipe.stages, index)
-        for kind in (("success_rate", "return") if played.score.bounded else ("return",))
-    }
-    faults = []
-    for index, stage in enumerate(recipe.stages):
-        for name in dict.fromkeys(_metrics_named(stage)):
-            if name.startswith("eval/") and name not in logged:
-                hint = nearest(name, logged) or "no stage has `evaluate:`"
-                message = f"stage '{stage.name}' waits for '{name}', which no `evaluate:` logs; {hint}"
-                faults.append(Fault(("curriculum", "stages", index), message))
-    return faults
-
-
-def _metrics_named(stage: Stage) -> list[str]:
-    conditions = [own_condition(member) for member in (stage, *stage.parallel)]
-    conditions += [parse_condition(edge.when) for edge in stage.next if edge.when is not None]
-    nodes = [node for condition in conditions if condition is not None for node in walk(condition)]
-    return [node.name for node in nodes if isinstance(node, Series) and node.is_metric]

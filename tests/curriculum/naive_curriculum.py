@@ -166,7 +166,7 @@ class Naive:
         if name is not None:
             self.manual = self.names.index(name)
             return
-        ways = [to for to, _, reason in self._ways() if reason != "demotion"]
+        ways = [to for to, _, reason in self._ways() if reason != "demotion" and self._may_enter(to)]
         self.manual = ways[0] if ways else self.current + 1
 
     def visit_of(self, name: str) -> int:

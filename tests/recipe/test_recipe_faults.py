@@ -40,6 +40,13 @@ FAULTS = [
         TRAINER + "curriculum:\n  stages: [a, b]\n  performance_threshold: 80\n",
         "r.yaml:4:3: curriculum.performance_threshold: 80 is outside the score's range (0, 1]",
     ),
+    (
+        TRAINER
+        + "curriculum:\n  stages:\n    - {curriculum: a, evaluate: {every: 9, episodes: 1}, "
+        + "advance_when: 'metric(\"eval/aa/success_rate\") > 0.5'}\n    - b\n",
+        "r.yaml:4:7: curriculum.stages.0: stage 'a' waits for 'eval/aa/success_rate', which no `evaluate:` logs there; "
+        "did you mean 'eval/a/success_rate'?",
+    ),
     (TRAINER + CURRICULUM + "tariner: {}\n", "r.yaml:3:1: tariner: unknown key; did you mean 'trainer'?"),
     (TRAINER + CURRICULUM + "run: a b\n", "r.yaml:3:1: run: 'a b' cannot name a run"),
     (TRAINER + CURRICULUM + "run: latest\n", "r.yaml:3:1: run: 'latest' cannot name a run"),
@@ -143,3 +150,10 @@ def test_half_a_character_is_refused_with_its_place(tmp_path: Path) -> None:
     assert len(lines) == 1
     assert lines[0].startswith("r.yaml:3:")
     lines[0].encode()
+
+
+def test_a_script_of_ones_own_may_log_metrics_that_are_named_like_an_evaluations(tmp_path: Path) -> None:
+    file = tmp_path / "r.yaml"
+    stages = "[{curriculum: a, advance_when: 'metric(\"eval/x/return\") > 1'}, b]"
+    file.write_text(f"trainer: {{command: [python, t.py]}}\ncurriculum: {{stages: {stages}}}\n")
+    assert load_recipe(file)

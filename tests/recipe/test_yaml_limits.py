@@ -17,10 +17,10 @@ GOOD = "trainer: {total_timesteps: 1}\ncurriculum: {stages: [a, b]}\n"
 
 
 def refused(text: str) -> str:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(RecipeError) as raised:
         parse_source(text, "r.yaml")
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
     return str(raised.value)
 
 

@@ -125,18 +125,6 @@ def test_a_member_of_a_group_is_named_by_its_place(recipe: Any) -> None:
     assert fault.path == (*STAGE, "parallel", 1, "curriculum")
 
 
-def test_a_criterion_over_an_evaluation_that_nothing_plays_is_refused(recipe: Any) -> None:
-    stages = "[{name: a, curriculum: CartPole-v1, advance_when: 'metric(\"eval/%s/return\") > 1'%s}]"
-    (fault,) = faults(recipe, stages % ("a", ""))
-    assert fault == Fault(
-        STAGE, "stage 'a' waits for 'eval/a/return', which no `evaluate:` logs; no stage has `evaluate:`"
-    )
-    evaluation = ", evaluate: {every: 10, episodes: 1}"
-    assert faults(recipe, stages % ("a", evaluation)) == []
-    (fault,) = faults(recipe, stages % ("aa", evaluation))
-    assert fault.message.endswith("did you mean 'eval/a/return'?")
-
-
 # ── more agents than one ────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -9,8 +9,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from stagectl.adapters.evaluation import AT_ONCE, Evaluator, batched, stages_evaluated
-from stagectl.curriculum import StagedProgressiveCurriculum
+from stagectl.adapters.evaluation import AT_ONCE, Evaluator, batched
+from stagectl.curriculum import StagedProgressiveCurriculum, stages_evaluated
 from tests.trainers.conftest import Toy
 
 ONE = "[{name: a, curriculum: CartPole-v1, score: {return: [0, 500]}%s}]"
