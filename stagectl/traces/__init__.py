@@ -10,5 +10,6 @@ from stagectl.traces.trace import Row as Row
 from stagectl.traces.trace import Trace as Trace
 from stagectl.traces.trace import trace_of as trace_of
 from stagectl.traces.trace import trace_of_rows as trace_of_rows
+from stagectl.traces.write import format_of as format_of
 from stagectl.traces.write import write_csv as write_csv
 from stagectl.traces.write import write_trace as write_trace

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+import io
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TextIO, cast
+from typing import IO, TYPE_CHECKING, TextIO
 
 import numpy as np
 
@@ -20,41 +20,48 @@ if TYPE_CHECKING:
     import polars as pl
 
 FORMATS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
+_OTHERS = (".gz", ".zst", ".json", ".xlsx", ".tsv", ".arrow", ".feather")
 _ROWS = 1 << 17  # so many are text at a time
 
 
-def write_csv(events: Iterable[Event], file: TextIO) -> int:
-    """A run's episodes as CSV, one row each, in order; the number of rows."""
-    frame = frame_of(trace_of_events("", events))
-    for part in _texts(frame, ".csv"):
-        file.write(part)
-    return len(frame)
-
-
-def write_trace(trace: Trace, path: Path, suffix: str) -> None:
-    """The trace in the format that a suffix of `FORMATS` names, for `path` may be a temporary one.
+def write_trace(trace: Trace, file: IO[bytes], suffix: str = ".csv") -> None:
+    """The trace in one of `FORMATS`: a row an episode, an empty cell where a row has no such value.
 
     Raises:
         OSError: The disk refused.
     """
-    with ExitStack() as stack:
-        file = cast("IO[bytes]", stack.enter_context(path.open("wb")))
-        if suffix == ".parquet":
-            frame_of(trace).write_parquet(file)
-            return
-        if suffix.endswith(".gz"):
-            file = cast("IO[bytes]", stack.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0)))
-        for part in _texts(frame_of(trace), suffix.removesuffix(".gz")):
-            file.write(part.encode())
+    frame = frame_of(trace)
+    if suffix == ".parquet":
+        whole = io.BytesIO()  # polars would tell a full disk as an error of its own
+        frame.write_parquet(whole)
+        file.write(whole.getbuffer())
+    elif suffix.endswith(".gz"):
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+            _write_text(frame, packed, suffix.removesuffix(".gz"))
+    else:
+        _write_text(frame, file, suffix)
+
+
+def write_csv(events: Iterable[Event], file: TextIO) -> int:
+    """A run's episodes as CSV, one row each, in order; the number of rows."""
+    written = io.BytesIO()
+    trace = trace_of_events("", events)
+    write_trace(trace, written)
+    file.write(written.getvalue().decode())
+    return len(trace)
 
 
 def format_of(path: Path) -> str:
-    """The suffix of `FORMATS` in which the name ends. Raises UsageError: in none."""
+    """The one of `FORMATS` in which the name ends; CSV where it ends in none that is known.
+
+    Raises:
+        UsageError: It ends in that of another kind of table.
+    """
     name = path.name.lower()
     found = next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
-    if found is None:
-        raise UsageError(f"{path}: the name tells no format", hint=f"end it in {', '.join(FORMATS)}")
-    return found
+    if found is None and name.endswith(_OTHERS):
+        raise UsageError(f"{path}: is of no format that can be written", hint=f"end its name in {', '.join(FORMATS)}")
+    return found or ".csv"
 
 
 def frame_of(trace: Trace) -> pl.DataFrame:
@@ -83,7 +90,8 @@ def frame_of(trace: Trace) -> pl.DataFrame:
     return frame
 
 
-def _texts(frame: pl.DataFrame, suffix: str) -> Iterator[str]:
+def _write_text(frame: pl.DataFrame, file: IO[bytes] | gzip.GzipFile, suffix: str) -> None:
     for at in range(0, max(len(frame), 1), _ROWS):
         part = frame[at : at + _ROWS]
-        yield part.write_csv(include_header=at == 0) if suffix == ".csv" else part.write_ndjson()
+        text = part.write_csv(include_header=at == 0) if suffix == ".csv" else part.write_ndjson()
+        file.write(text.encode())
