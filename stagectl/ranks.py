@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,18 +19,26 @@ from stagectl.errors import UsageError
 from stagectl.recipe import Recipe, build_curriculum
 
 
+class Told(NamedTuple):
+    """What every rank tells rank 0 at a step boundary: its finished episodes, and why it refused others' scores."""
+
+    finished: list[Finished]
+    refused: Sequence[str] = ()
+
+
 class News(NamedTuple):
     """What rank 0 tells the others at a step boundary."""
 
     step: int
     decision: Decision | None
     stop: bool
+    checkpoint: bool = False
 
 
 class Ranks(Protocol):
     """How the ranks of one training exchange values; every rank makes each call."""
 
-    def gather(self, finished: list[Finished]) -> list[list[Finished]]:
+    def gather(self, told: Told) -> list[Told]:
         """At rank 0 what each rank gave, in the order of the ranks; elsewhere nothing."""
 
     def broadcast(self, news: News | None) -> News:
@@ -40,8 +48,8 @@ class Ranks(Protocol):
 class Alone:
     """One process."""
 
-    def gather(self, finished: list[Finished]) -> list[list[Finished]]:
-        return [finished]
+    def gather(self, told: Told) -> list[Told]:
+        return [told]
 
     def broadcast(self, news: News | None) -> News:
         assert news is not None, "one process tells itself"
@@ -54,11 +62,11 @@ class TorchRanks:
     def __init__(self) -> None:
         self._group: Any = None
 
-    def gather(self, finished: list[Finished]) -> list[list[Finished]]:
+    def gather(self, told: Told) -> list[Told]:
         distributed = self._distributed()
-        told: list[Any] | None = [None] * distributed.get_world_size() if distributed.get_rank() == 0 else None
-        distributed.gather_object(finished, told, dst=0, group=self._group)
-        return told or []
+        all_told: list[Any] | None = [None] * distributed.get_world_size() if distributed.get_rank() == 0 else None
+        distributed.gather_object(told, all_told, dst=0, group=self._group)
+        return all_told or []
 
     def broadcast(self, news: News | None) -> News:
         box = [news]
@@ -87,23 +95,34 @@ def find_ranks() -> tuple[int, Ranks]:
 class Follower:
     """The session of a rank other than 0: the same calls, but it writes nothing and decides nothing."""
 
-    def __init__(self, recipe: Recipe, ranks: Ranks) -> None:
+    def __init__(self, recipe: Recipe, ranks: Ranks, resumed_from: Path | None = None) -> None:
         self.recipe = recipe
+        self.resumed_from = resumed_from
         self.curriculum: StagedProgressiveCurriculum = build_curriculum(recipe)
-        self.curriculum.decide_between_steps(refused=lambda _: None)
+        self.curriculum.decide_between_steps(refused=lambda error: self._refused.append(error.message))
+        self._refused: list[str] = []
         self._ranks = ranks
-        self._stop = False
+        self._news = News(0, None, stop=False)
 
     def update_step_count(self, step: int) -> None:
         """Tell rank 0 the episodes that finished here, and go where it decides; the step count is rank 0's."""
-        self._ranks.gather(list(self.curriculum.finished))
-        news = self._ranks.broadcast(None)
-        self.curriculum.follow(news.step, news.decision)
-        self._stop = news.stop
+        self._ranks.gather(Told(list(self.curriculum.finished), list(self._refused)))
+        self._refused.clear()
+        self._news = self._ranks.broadcast(None)
+        self.curriculum.follow(self._news.step, self._news.decision)
+
+    @property
+    def step(self) -> int:
+        return self.curriculum.total_steps
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """What rank 0 said at the last step boundary."""
+        return self._news.checkpoint
 
     @property
     def should_stop(self) -> bool:
-        return self._stop
+        return self._news.stop
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Only rank 0 records metrics."""

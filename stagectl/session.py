@@ -20,10 +20,11 @@ from typing import Any
 from stagectl.curriculum import CurriculumEnd, Finished, StagedProgressiveCurriculum, StageTransition
 from stagectl.curriculum.metrics import document_metrics
 from stagectl.errors import CurriculumError, RunNotFoundError, ScoreError, UsageError
-from stagectl.ranks import Alone, Follower, News, Ranks, find_ranks
-from stagectl.recipe import Recipe, build_curriculum, load_recipe, read_resolved, write_resolved
+from stagectl.ranks import Alone, Follower, News, Ranks, Told, find_ranks
+from stagectl.recipe import Recipe, build_curriculum, fingerprint, load_recipe, read_resolved, write_resolved
 from stagectl.runs import (
     ATTEMPT_VARIABLE,
+    CHECKPOINT_VARIABLE,
     RUN_VARIABLE,
     Ending,
     EventLog,
@@ -36,6 +37,7 @@ from stagectl.runs import (
     new_run_id,
     outcome_of,
     read_json,
+    read_manifest,
     read_status,
     term_data,
     write_json,
@@ -60,7 +62,7 @@ def attach(recipe: str | os.PathLike[str] | None = None) -> Session | Follower:
     rank, ranks = find_ranks()
     if folder:
         paths = RunPaths(Path(folder))
-        return _join(paths, ranks) if rank == 0 else Follower(_recipe_of(paths), ranks)
+        return _join(paths, ranks) if rank == 0 else _follow(paths, ranks)
     if recipe is None:
         hint = "start the script with `stagectl run RECIPE`, or give the recipe: attach('recipe.yaml')"
         raise UsageError("attach() found no run", hint=hint)
@@ -72,6 +74,10 @@ class Session:
     """A training process's side of a run: the curriculum, and the events that tell what became of it.
 
     Made by `attach()`. Every method is cheap enough to be called between any two rollouts.
+
+    Attributes:
+        resumed_from: The checkpoint's folder from which this process goes on, with what the script saved there: load
+            it, and count the steps on from `step`. None where training begins.
     """
 
     def __init__(
@@ -83,10 +89,12 @@ class Session:
         lock: FileLock | None = None,
         curriculum: StagedProgressiveCurriculum | None = None,
         ranks: Ranks | None = None,
+        resumed_from: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.paths = paths
         self.recipe = recipe
+        self.resumed_from = resumed_from
         self.curriculum: StagedProgressiveCurriculum = curriculum or build_curriculum(recipe)
         self.curriculum.decide_between_steps(refused=self._refuse_score)
         self._log = log
@@ -94,13 +102,18 @@ class Session:
         self._ranks = ranks or Alone()
         self._clock = clock
         self._budget = math.inf if recipe.trainer.total_timesteps is None else recipe.trainer.total_timesteps
+        self._fingerprint = fingerprint(recipe)
         self._ready = False
         self._applied: int | None = None
         self._progress_time = clock()
         self._told_step = 0
+        self._saved_step: int | None = None
+        self._moved = False
         self._measured = False
         self._closed = False
         self._stop_answered = False
+        if resumed_from is not None:
+            self.restore()
 
     # ── what a script calls ─────────────────────────────────────────────────────────────────────────────────
 
@@ -112,9 +125,12 @@ class Session:
 
         Raises:
             CurriculumError: The step count goes back.
+            UsageError: The run goes on from a checkpoint, and the script counts from before it.
             StorageError: The disk refused the event log.
         """
         curriculum = self.curriculum
+        if self.resumed_from is not None and not self._ready and step < curriculum.total_steps:
+            raise _not_restored(curriculum.total_steps, step)
         again = self._ready and step == curriculum.total_steps
         if not self._ready:
             self._log.append("ready", curriculum.total_steps)
@@ -125,19 +141,36 @@ class Session:
             self._log.append("stage_started", curriculum.total_steps, stage=self._applied, name=stage.name)
         if not again:
             self._take_advance_request()
-        for others in self._ranks.gather(list(curriculum.finished))[1:]:
-            curriculum.take_in(others)
+        for others in self._ranks.gather(Told(list(curriculum.finished)))[1:]:
+            curriculum.take_in(others.finished)
+            for message in others.refused:
+                self._log.append("score_refused", curriculum.total_steps, message=message)
         finished = list(curriculum.finished)
         decision = curriculum.update_step_count(step)
         if not again:
             self._record_boundary(curriculum.total_steps, finished, decided=decision is not None)
         if isinstance(decision, StageTransition):
             self._applied = None
+            self._moved = True
             self._log.append("stage_transition", **decision.to_dict())
         elif isinstance(decision, CurriculumEnd):
             self._log.append("curriculum_ended", **decision.to_dict())
         self._answer_stop_request()
-        self._ranks.broadcast(News(curriculum.total_steps, decision, self.should_stop))
+        self._ranks.broadcast(News(curriculum.total_steps, decision, self.should_stop, self.checkpoint_due))
+
+    @property
+    def step(self) -> int:
+        """Environment steps so far; after a resume a script counts on from here."""
+        return self.curriculum.total_steps
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether to save one now: a stage was left, or the recipe's `checkpoint_every` steps passed, since the last.
+
+        Ask it once the policy was updated: what has not been learnt at a checkpoint is lost when the run goes on
+        from there.
+        """
+        return self._moved or self.step - (self._saved_step or 0) >= self.recipe.trainer.checkpoint_every
 
     @property
     def should_stop(self) -> bool:
@@ -166,22 +199,31 @@ class Session:
         Raises:
             StorageError: The disk refused; there is no checkpoint then.
         """
-        step = self.curriculum.total_steps
-        final = self.paths.checkpoints / f"step-{step:012d}"
+        step, attempt = self.step, self._log.attempt
+        name = f"step-{step:012d}"
+        final = self.paths.checkpoints / (name if attempt == 1 else f"{name}-attempt-{attempt}")
         beside = final.with_name(f".{final.name}.tmp")
         shutil.rmtree(beside, ignore_errors=True)
         make_folder(beside)
         try:
             yield beside
-            write_json(beside / "curriculum.json", self.curriculum.state_dict())
-            facts = {"step": step, "stage": self.curriculum.stage.name, "attempt": self._log.attempt}
-            if not final.exists():
-                commit_checkpoint(beside, final, facts)
-                self._log.append(
-                    "checkpoint", step, path=str(final.relative_to(self.paths.folder)), stage=facts["stage"]
-                )
+            if step != self._saved_step:
+                self._commit(beside, final)
+            self._saved_step, self._moved = step, False
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+    def restore(self) -> None:
+        """Put the curriculum where the checkpoint in `resumed_from` has it. `attach()` did; tasks since are forgotten.
+
+        Raises:
+            CurriculumError: The recipe's stages have changed so much that the curriculum cannot go on.
+        """
+        assert self.resumed_from is not None, "there is nothing to restore from"
+        manifest = _restore(self.curriculum, self.recipe, self.resumed_from)
+        self._told_step = self._saved_step = self.step
+        self._applied = self.curriculum.current_stage if manifest["applied"] else None
+        self._measured = manifest["measured"]
 
     def close(self) -> None:
         """Record the last steps, and let go of the run. Episodes that no step was told for count for nobody."""
@@ -192,6 +234,24 @@ class Session:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self._close(_ending(value))
+
+    def _commit(self, folder: Path, final: Path) -> None:
+        """Make a checkpoint of what was saved, and the event that tells it."""
+        self._tell_last_step()  # so that the log is as far as the checkpoint
+        write_json(folder / "curriculum.json", self.curriculum.state_dict())
+        self._log.sync()
+        stage = self.curriculum.stage.name
+        facts = {
+            "step": self.step,
+            "stage": stage,
+            "attempt": self._log.attempt,
+            "recipe": self._fingerprint,
+            "seq": self._log.seq + 1,
+            "applied": self._applied == self.curriculum.current_stage,
+            "measured": self._measured,
+        }
+        commit_checkpoint(folder, final, facts)
+        self._log.append("checkpoint", self.step, path=str(final.relative_to(self.paths.folder)), stage=stage)
 
     # ── what happens in update_step_count ───────────────────────────────────────────────────────────────────
 
@@ -250,8 +310,10 @@ class Session:
         self._closed = True
         try:
             self._tell_last_step()
-            if ending is not None and self._lock is not None:  # no job process will tell how it ended
-                self._tell_end(ending, self.curriculum.total_steps)
+            if self._lock is None:  # who takes the run over from a job that died learns from it how this ended
+                self._log.append("training_ended", self.step, exit_code=0 if ending is None else ending.exit_code)
+            elif ending is not None:  # no job process will tell how it ended
+                self._tell_end(ending, self.step)
         finally:
             self._log.close()
             if self._lock is not None:
@@ -284,7 +346,39 @@ def _recipe_of(paths: RunPaths) -> Recipe:
 def _join(paths: RunPaths, ranks: Ranks) -> Session:
     recipe = _recipe_of(paths)
     log = EventLog(paths.events, attempt=int(os.environ.get(ATTEMPT_VARIABLE, "1")))
-    return Session(paths, recipe, log, ranks=ranks)
+    try:
+        return Session(paths, recipe, log, ranks=ranks, resumed_from=_checkpoint())
+    except BaseException:
+        log.close()
+        raise
+
+
+def _follow(paths: RunPaths, ranks: Ranks) -> Follower:
+    recipe, checkpoint = _recipe_of(paths), _checkpoint()
+    follower = Follower(recipe, ranks, checkpoint)
+    if checkpoint is not None:
+        _restore(follower.curriculum, recipe, checkpoint)
+        follower.curriculum.follow(follower.step, None)  # episodes that wait to be counted are rank 0's
+    return follower
+
+
+def _checkpoint() -> Path | None:
+    """The checkpoint that this process goes on from, as the job says."""
+    folder = os.environ.get(CHECKPOINT_VARIABLE)
+    return Path(folder) if folder else None
+
+
+def _restore(curriculum: StagedProgressiveCurriculum, recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Load the curriculum's state; the checkpoint's manifest. The job has chosen it: it fits, or may differ."""
+    manifest = read_manifest(folder)
+    changed = manifest["recipe"] != fingerprint(recipe)
+    curriculum.load_state_dict(read_json(folder / "curriculum.json"), accept_changes=changed)
+    return manifest
+
+
+def _not_restored(saved: int, told: int) -> UsageError:
+    hint = "load what was saved in session.resumed_from, and count the steps on from session.step"
+    return UsageError(f"the run goes on from step {saved:,}, but the script counts from {told:,}", hint=hint)
 
 
 def _begin(recipe: Recipe, ranks: Ranks) -> Session:

@@ -1,4 +1,4 @@
-"""Owns one run: starts its training process, stops it when asked, and writes how it ended."""
+"""Owns one run: starts its training process, restarts it within its budget, stops it, and writes how the run ended."""
 
 from __future__ import annotations
 
@@ -9,37 +9,48 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stagectl.errors import StagectlError
-from stagectl.job.training import PYTHON, run_attempt
-from stagectl.recipe import read_resolved
+from stagectl.errors import DamagedRunError, StagectlError
+from stagectl.job.training import PYTHON, adopt_attempt, end_processes, run_attempt, training_command
+from stagectl.recipe import Recipe, fingerprint, read_resolved
 from stagectl.runs import (
+    Beginning,
     Ending,
     EventLog,
     FileLock,
     RunPaths,
+    RunStatus,
+    find_beginning,
+    find_untold,
     outcome_of,
     process_identity,
     read_json,
+    read_liveness,
     read_status,
     write_json,
 )
 
 MIRROR_SECONDS = 30.0
-FIRST_ATTEMPT = 1
+IDLE_ATTEMPTS = 3  # so many in a row that save no checkpoint beyond the one they began from end the run
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 0 fine, 1 the training process failed, 6 another job has the run."""
+    """The exit code: 0 fine, 1 the training process failed, 6 another job has the run.
+
+    Args:
+        arguments: The run's folder; the descriptor of its lock, where whoever started this holds it already.
+    """
     paths = RunPaths(Path(arguments[0]))
-    with FileLock(paths.lock) as lock:
+    held = int(arguments[1]) if len(arguments) > 1 else -1
+    with FileLock(paths.lock, held) as lock:
         if not lock.acquire():
             _say(f"another job process has the run {paths.run_id}")
             return 6
         try:
             return _run(paths)
         except Exception as error:
+            reason = error.message if isinstance(error, StagectlError) else f"{type(error).__name__}: {error}"
             with contextlib.suppress(StagectlError):  # the disk may refuse, or the trainer write on by itself
-                _write_end(paths, Ending(None, failure=f"the job process failed: {type(error).__name__}: {error}"))
+                _write_end(paths, Ending(None, failure=f"the job process failed: {reason}"))
             if not isinstance(error, StagectlError):
                 raise
             _say(str(error))
@@ -53,23 +64,108 @@ def _run(paths: RunPaths) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: write_json(paths.stop_request, {"by": "SIGTERM"}))
-    mirror = _start_mirror(paths) if recipe.wandb.enabled else None
-    ending = run_attempt(paths, recipe, FIRST_ATTEMPT)
-    outcome = _write_end(paths, ending)
-    if mirror is not None:
-        _end_mirror(mirror)
+    run = _Run(paths, recipe, identity.get("accepted_recipes", []))
+    outcome = _write_end(paths, run.train())
+    if run.mirror is not None:
+        _end_mirror(run.mirror)
     return int(outcome == "failed")
+
+
+class _Run:
+    """A run's attempts, one after another, until one ends the run.
+
+    An attempt that made progress, that is saved a checkpoint beyond the one it began from, is followed by another
+    where its process died; a few in a row without progress are the last.
+    """
+
+    def __init__(self, paths: RunPaths, recipe: Recipe, accepted: list[str]) -> None:
+        self.mirror: subprocess.Popen[bytes] | None = None
+        self._paths = paths
+        self._recipe = recipe
+        self._accepted = accepted  # fingerprints of the recipes that this one took over from
+
+    def train(self) -> Ending:
+        """How the last attempt ended, or why there is no other."""
+        status = read_status(self._paths)
+        number, begun, idle = status.attempt, status.resumed["step"] if status.resumed else 0, 0
+        if status.ended is None and read_liveness(self._paths).trainer:
+            self._start_mirror()
+            ending = self._ended(number, adopt_attempt(self._paths, self._recipe))
+        else:
+            end_processes(self._paths)  # a job that died may have left some that it had not recorded
+            start = self._beginning()
+            number, begun = number + 1, start.step
+            ending = self._attempt(number, start, _why_resumed(status))
+        while self._may_restart(ending):
+            _, reason = outcome_of(ending, read_status(self._paths))
+            try:
+                start = self._beginning()
+            except DamagedRunError as error:
+                return Ending(None, failure=f"{reason}; {error.message}")
+            idle = 0 if start.step > begun else idle + 1
+            if idle == IDLE_ATTEMPTS:
+                where = f"{idle} attempts in a row saved no checkpoint beyond step {begun:,}"
+                return Ending(None, failure=f"{reason}; {where}; the output is in {self._paths.log}")
+            number, begun = number + 1, start.step
+            _say(f"{reason}; attempt {number} goes on from step {begun:,}")
+            ending = self._attempt(number, start, reason)
+        return ending
+
+    def _beginning(self) -> Beginning:
+        return find_beginning(self._paths, [fingerprint(self._recipe), *self._accepted])
+
+    def _attempt(self, number: int, start: Beginning, reason: str) -> Ending:
+        """One attempt, from what tells its beginning to what tells its end."""
+        facts = {} if number == 1 else {"reason": reason, **start.facts(self._paths)}
+        changed = self._recipe.facts() if self._accepted else {}
+        with EventLog(self._paths.events, attempt=number) as log:
+            _tell_untold(self._paths, log)
+            command = list(training_command(self._recipe))
+            log.append("attempt_started", start.step, command=command, **facts, **changed)
+        self._start_mirror()
+        return self._ended(number, run_attempt(self._paths, self._recipe, number, start))
+
+    def _ended(self, number: int, ending: Ending) -> Ending:
+        status = read_status(self._paths)
+        with EventLog(self._paths.events, attempt=number) as log:
+            _tell_untold(self._paths, log)
+            killed = ending.killed_after is not None
+            log.append("attempt_ended", status.step, exit_code=ending.exit_code, killed=killed)
+        return ending
+
+    def _may_restart(self, ending: Ending) -> bool:
+        """Whether the process died of itself, after it had begun to train."""
+        died = ending.exit_code not in (0, -signal.SIGINT) and ending.killed_after is None and not ending.failure
+        return died and not self._paths.stop_request.exists() and read_status(self._paths).ready
+
+    def _start_mirror(self) -> None:
+        """Start the W&B mirror, once; after an event that tells it that the run goes on."""
+        if self._recipe.wandb.enabled and self.mirror is None:
+            self.mirror = _start_mirror(self._paths)
+
+
+def _why_resumed(status: RunStatus) -> str:
+    if status.ended is None:
+        return "resumed; its processes had gone"
+    message = f", {status.ended['message']}" if status.ended["message"] else ""
+    return f"resumed; it was {status.ended['outcome'].replace('_', ' ')}{message}"
+
+
+def _tell_untold(paths: RunPaths, log: EventLog) -> None:
+    """Write the event of a checkpoint whose training process died between saving and telling it."""
+    checkpoint = find_untold(paths, log.seq + 1)
+    if checkpoint is not None:
+        path = str(checkpoint.folder.relative_to(paths.folder))
+        log.append("checkpoint", checkpoint.step, path=path, stage=checkpoint.stage)
 
 
 def _write_end(paths: RunPaths, ending: Ending) -> str:
     """Write how the run ended, once; its outcome."""
-    with EventLog(paths.events, attempt=FIRST_ATTEMPT) as log:
-        status = read_status(paths)
+    status = read_status(paths)
+    with EventLog(paths.events, attempt=status.attempt) as log:
         if status.ended is not None:
             return str(status.ended["outcome"])
         outcome, message = outcome_of(ending, status)
-        killed = ending.killed_after is not None
-        log.append("attempt_ended", status.step, exit_code=ending.exit_code, killed=killed)
         log.append("run_ended", status.step, outcome=outcome, message=message)
     return outcome
 

@@ -1,4 +1,4 @@
-"""One attempt: the training process started, watched and, where asked or needed, ended as a whole group."""
+"""One attempt: the training process started, or taken over, watched and, where asked or needed, ended whole."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from stagectl.errors import JobError
 from stagectl.recipe import Recipe
 from stagectl.runs import (
     ATTEMPT_VARIABLE,
+    CHECKPOINT_VARIABLE,
     RUN_VARIABLE,
+    Beginning,
     Ending,
-    EventLog,
+    EventReader,
     RunPaths,
+    is_same_process,
+    living,
     process_identity,
     read_json,
     write_json,
@@ -28,25 +33,48 @@ from stagectl.runs import (
 PYTHON = (sys.executable, "-P", "-m")  # -P: a folder that happens to be called stagectl is not the package
 TICK_SECONDS = 1.0
 TERM_SECONDS = 5.0
+KILL_SECONDS = 30.0
 
 
-def run_attempt(paths: RunPaths, recipe: Recipe, attempt: int) -> Ending:
+def run_attempt(paths: RunPaths, recipe: Recipe, attempt: int, start: Beginning) -> Ending:
     """Start the training process and stay with it to its end; no process of its group is left behind."""
     command = training_command(recipe)
-    with EventLog(paths.events, attempt=attempt) as log:
-        log.append("attempt_started", command=list(command))
     try:
-        process = _start(paths, recipe, command, attempt)
+        process = _start(paths, recipe, command, attempt, start)
     except OSError as error:
         return Ending(None, failure=f"cannot start {command[0]}: {error.strerror}")
+    killed_after: float | None = None
     try:
         with contextlib.suppress(ProcessLookupError):  # it may have ended already
             write_json(paths.identity, {**read_json(paths.identity), "trainer": process_identity(process.pid)})
-        killed_after = _stay(process, paths, recipe.launch.stop_grace)
+        killed_after = _stay(process.pid, lambda: process.poll() is None, paths, recipe.launch.stop_grace)
     finally:
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
+        if process.returncode != 0:
+            end_processes(paths, process.pid)
     return Ending(process.returncode, killed_after)
+
+
+def adopt_attempt(paths: RunPaths, recipe: Recipe) -> Ending:
+    """Stay with a training process that another job started, to its end. Its exit code is its job's to know.
+
+    Raises:
+        JobError: What trains is not the process that the job started.
+    """
+    trainer = read_json(paths.identity).get("trainer") or {}
+    if not is_same_process(trainer):
+        message = f"{paths.run_id}: its job process is gone, and the process that trains is not the one that it started"
+        raise JobError(message, hint=f"end whatever holds {paths.events}")
+    pid = trainer["pid"]
+    killed_after = _stay(pid, lambda: is_same_process(trainer), paths, recipe.launch.stop_grace)
+    end_processes(paths, pid)
+    last = None
+    for event in EventReader(paths.events).read():
+        last = event
+    if last is None or last["event"] != "training_ended":
+        return Ending(None, killed_after)
+    return Ending(last["exit_code"], killed_after)
 
 
 def training_command(recipe: Recipe) -> tuple[str, ...]:
@@ -57,12 +85,32 @@ def training_command(recipe: Recipe) -> tuple[str, ...]:
     return (sys.executable if program in ("python", "python3") else program, *arguments)
 
 
-def _start(paths: RunPaths, recipe: Recipe, command: tuple[str, ...], attempt: int) -> subprocess.Popen[bytes]:
+def end_processes(paths: RunPaths, group: int = -1) -> None:
+    """Kill what an attempt left behind, also what went to a group of its own, as torchrun's ranks do.
+
+    Raises:
+        JobError: Some of it stays, so that another attempt would be a second one beside it.
+    """
+    deadline = time.monotonic() + KILL_SECONDS
+    while left := living(group, RUN_VARIABLE, str(paths.folder)):
+        if time.monotonic() > deadline:
+            listed = ", ".join(map(str, left))
+            raise JobError(f"processes of the training stay after they were killed: {listed}", hint="end them first")
+        for one in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _start(
+    paths: RunPaths, recipe: Recipe, command: tuple[str, ...], attempt: int, start: Beginning
+) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
         RUN_VARIABLE: str(paths.folder),
         ATTEMPT_VARIABLE: str(attempt),
+        CHECKPOINT_VARIABLE: "" if start.checkpoint is None else str(start.checkpoint.folder),
         "WANDB_RUN_ID": paths.run_id,
         "WANDB_RESUME": "allow",
     }
@@ -81,13 +129,13 @@ def _start(paths: RunPaths, recipe: Recipe, command: tuple[str, ...], attempt: i
         os.close(log)
 
 
-def _stay(process: subprocess.Popen[bytes], paths: RunPaths, grace: float) -> float | None:
+def _stay(pid: int, lives: Callable[[], bool], paths: RunPaths, grace: float) -> float | None:
     """Wait for the process; the grace time after which it had to be killed, None where it ended by itself."""
     request: dict[str, Any] = {}
     deadline, given = math.inf, grace
     killed_after: float | None = None
-    with _ended_signal(process.pid) as wait:
-        while process.poll() is None:
+    with _ended_signal(pid) as wait:
+        while lives():
             wait(TICK_SECONDS)
             now = time.monotonic()
             newest = read_json(paths.stop_request)
@@ -96,8 +144,8 @@ def _stay(process: subprocess.Popen[bytes], paths: RunPaths, grace: float) -> fl
                 asked = float(request.get("grace", grace))
                 if now + asked < deadline:
                     deadline, given = now + asked, asked
-            if now >= deadline and process.poll() is None:
-                signal_group(process.pid, signal.SIGTERM if killed_after is None else signal.SIGKILL)
+            if now >= deadline and lives():
+                signal_group(pid, signal.SIGTERM if killed_after is None else signal.SIGKILL)
                 killed_after = given if killed_after is None else killed_after
                 deadline = now + TERM_SECONDS
     return killed_after
@@ -109,7 +157,11 @@ def _ended_signal(pid: int) -> Iterator[Callable[[float], object]]:
     if not hasattr(os, "pidfd_open"):
         yield time.sleep
         return
-    fd = os.pidfd_open(pid)
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:  # it was taken over, and has ended
+        yield time.sleep
+        return
     try:
         yield lambda seconds: select.select([fd], [], [], seconds)
     finally:

@@ -1,5 +1,7 @@
 """YAML → a checked, immutable Recipe. A recipe is data: reading it imports nothing that it names."""
 
+from stagectl.recipe.changes import changes as changes
+from stagectl.recipe.changes import fingerprint as fingerprint
 from stagectl.recipe.curriculum_class import build_curriculum as build_curriculum
 from stagectl.recipe.curriculum_class import import_from as import_from
 from stagectl.recipe.load import load_recipe as load_recipe

@@ -1,6 +1,12 @@
 """A run on disk: identity, event log, status, locks, checkpoints. No reader ever writes."""
 
+from stagectl.runs.attempts import folded as folded
+from stagectl.runs.checkpoints import Beginning as Beginning
+from stagectl.runs.checkpoints import Checkpoint as Checkpoint
 from stagectl.runs.checkpoints import commit_checkpoint as commit_checkpoint
+from stagectl.runs.checkpoints import find_beginning as find_beginning
+from stagectl.runs.checkpoints import find_untold as find_untold
+from stagectl.runs.checkpoints import read_manifest as read_manifest
 from stagectl.runs.checkpoints import verify_checkpoint as verify_checkpoint
 from stagectl.runs.events import Event as Event
 from stagectl.runs.events import EventLog as EventLog
@@ -16,9 +22,11 @@ from stagectl.runs.locks import is_locked as is_locked
 from stagectl.runs.outcome import Ending as Ending
 from stagectl.runs.outcome import outcome_of as outcome_of
 from stagectl.runs.paths import ATTEMPT_VARIABLE as ATTEMPT_VARIABLE
+from stagectl.runs.paths import CHECKPOINT_VARIABLE as CHECKPOINT_VARIABLE
 from stagectl.runs.paths import RUN_VARIABLE as RUN_VARIABLE
 from stagectl.runs.paths import RunPaths as RunPaths
 from stagectl.runs.process import is_same_process as is_same_process
+from stagectl.runs.process import living as living
 from stagectl.runs.process import process_identity as process_identity
 from stagectl.runs.status import ENDED as ENDED
 from stagectl.runs.status import Liveness as Liveness

@@ -2,16 +2,97 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stagectl.errors import DamagedRunError
+from stagectl.errors import DamagedRunError, StagectlError
+from stagectl.runs.attempts import superseded
 from stagectl.runs.files import read_json, storage_error, sync_folder, write_json
+from stagectl.runs.paths import RunPaths
 
 MANIFEST = "MANIFEST.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint to go on from. `seq` is that of the event which tells it, `recipe` the fingerprint it is of."""
+
+    folder: Path
+    step: int
+    stage: str
+    seq: int
+    recipe: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where an attempt begins: at a checkpoint, else at step 0. `rejected` says why newer ones were passed over."""
+
+    checkpoint: Checkpoint | None = None
+    rejected: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        return 0 if self.checkpoint is None else self.checkpoint.step
+
+    @property
+    def after(self) -> int:
+        """The `seq` of the last event that the attempt knows of; without a checkpoint only `run_created`."""
+        return 1 if self.checkpoint is None else self.checkpoint.seq
+
+    def facts(self, paths: RunPaths) -> dict[str, Any]:
+        """What `attempt_started` tells of it."""
+        path = None if self.checkpoint is None else str(self.checkpoint.folder.relative_to(paths.folder))
+        return {"after": self.after, "path": path, "rejected": list(self.rejected)}
+
+
+def find_beginning(paths: RunPaths, recipes: Collection[str]) -> Beginning:
+    """The newest checkpoint that is whole, of the run's present history, and saved under one of the recipes.
+
+    Args:
+        paths: The run.
+        recipes: Fingerprints of recipes.
+
+    Raises:
+        DamagedRunError: There are checkpoints, and none of them can be gone on from; each with its reason.
+    """
+    gone = superseded(paths.events)
+    rejected: list[str] = []
+    for folder in sorted(paths.checkpoints.glob("step-*"), reverse=True):
+        try:
+            manifest = verify_checkpoint(folder)
+        except StagectlError as error:
+            rejected.append(error.message)
+            continue
+        if any(manifest["seq"] in seqs for seqs in gone):
+            continue
+        if manifest["recipe"] not in recipes:
+            rejected.append(f"{folder} was saved under another recipe")
+            continue
+        return Beginning(_read(folder, manifest), tuple(rejected))
+    if rejected:
+        message = f"the run {paths.run_id} has no checkpoint to go on from: {'; '.join(rejected)}"
+        raise DamagedRunError(message, hint="begin a new run; this one's folder stays as it is")
+    return Beginning()
+
+
+def find_untold(paths: RunPaths, seq: int) -> Checkpoint | None:
+    """The checkpoint that the event of that `seq` would tell, were it there: saving it was the last thing done."""
+    for folder in sorted(paths.checkpoints.glob("step-*"), reverse=True)[:1]:
+        with contextlib.suppress(StagectlError):
+            if read_manifest(folder)["seq"] == seq:
+                return _read(folder, verify_checkpoint(folder))
+    return None
+
+
+def _read(folder: Path, manifest: dict[str, Any]) -> Checkpoint:
+    return Checkpoint(folder, **{key: manifest[key] for key in ("step", "stage", "seq", "recipe")})
 
 
 def commit_checkpoint(folder: Path, final: Path, facts: dict[str, Any]) -> None:
@@ -40,17 +121,23 @@ def verify_checkpoint(folder: Path) -> dict[str, Any]:
     Raises:
         DamagedRunError: It has no manifest, or a file is missing, cut or changed.
     """
-    manifest = read_json(folder / MANIFEST)
-    if not manifest:
-        raise DamagedRunError(f"{folder} has no {MANIFEST}: its writing was cut off")
-    if manifest.pop("sha256", None) != _own_sha256(manifest) or "files" not in manifest:
-        raise DamagedRunError(f"{folder}: {MANIFEST} is not what was saved")
+    manifest = read_manifest(folder)
     for name, facts in manifest["files"].items():
         path = folder / name
         if not path.is_file():
             raise DamagedRunError(f"{folder}: {name} is missing")
         if path.stat().st_size != facts["size"] or _sha256(path) != facts["sha256"]:
             raise DamagedRunError(f"{folder}: {name} is not what was saved ({json.dumps(facts)})")
+    return manifest
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A checkpoint's manifest, without a look at the files that it names. Raises DamagedRunError."""
+    manifest = read_json(folder / MANIFEST)
+    if not manifest:
+        raise DamagedRunError(f"{folder} has no {MANIFEST}: its writing was cut off")
+    if manifest.pop("sha256", None) != _own_sha256(manifest) or "files" not in manifest:
+        raise DamagedRunError(f"{folder}: {MANIFEST} is not what was saved")
     return manifest
 
 

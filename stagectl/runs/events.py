@@ -104,6 +104,13 @@ class EventLog:
         self.seq += 1
         return line
 
+    def sync(self) -> None:
+        """Have everything that was written on disk. Raises StorageError."""
+        try:
+            os.fsync(self._lock.fd)
+        except OSError as error:
+            raise storage_error(self.path, error) from None
+
     def close(self) -> None:
         if self._lock.fd >= 0:
             os.fsync(self._lock.fd)

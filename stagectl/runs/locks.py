@@ -17,11 +17,14 @@ _OFD = hasattr(fcntl, "F_OFD_SETLK")
 
 
 class FileLock:
-    """An exclusive lock on a file, which may also be written under it."""
+    """An exclusive lock on a file, which may also be written under it.
 
-    def __init__(self, path: Path) -> None:
+    `fd`: the descriptor of one that is held already, as a parent process hands it on.
+    """
+
+    def __init__(self, path: Path, fd: int = -1) -> None:
         self.path = path
-        self.fd = -1
+        self.fd = fd
 
     def acquire(self) -> bool:
         """Take the lock if nobody holds it; whether it was taken.
@@ -29,6 +32,8 @@ class FileLock:
         Raises:
             OSError: The file cannot be opened.
         """
+        if self.fd >= 0:
+            return True
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if _OFD:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 RUN_VARIABLE = "STAGECTL_RUN"  # tells a training process its run's folder
 ATTEMPT_VARIABLE = "STAGECTL_ATTEMPT"  # and which start of it this is
+CHECKPOINT_VARIABLE = "STAGECTL_CHECKPOINT"  # and the folder of the checkpoint from which it goes on
 
 
 def home() -> Path:

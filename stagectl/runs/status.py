@@ -6,11 +6,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from stagectl.curriculum import Stage, Term, members_of, terms_at_entry
 from stagectl.errors import DamagedRunError
+from stagectl.runs.attempts import superseded, superseded_by
 from stagectl.runs.events import Event, EventReader
 from stagectl.runs.files import read_json
 from stagectl.runs.locks import is_locked
@@ -24,6 +25,7 @@ STALL_SECONDS = 15 * 60
 RATE_SECONDS = 30.0
 HISTORY = 512
 END_KEYS = ("outcome", "stage", "name", "step", "performance", "reason")
+RESUMED_KEYS = ("step", "path", "reason", "rejected")
 TRANSITION_KEYS = ("from_stage", "to_stage", "from_name", "to_name", "step", "performance", "reason", "threshold")
 
 
@@ -79,6 +81,7 @@ class RunStatus:
     created: float = 0.0
     started: float | None = None
     last_time: float = 0.0
+    resumed: Event | None = None
     ended: Event | None = None
     end: Event | None = None
     stop_requested: bool = False
@@ -161,9 +164,34 @@ class RunStatus:
         self._enter(event.get("start", 0), 0)
         self.waiting = terms_at_entry(self.curriculum[self.current])
 
+    def become(self, other: RunStatus) -> None:
+        """Say what another status says, for who looks at this one."""
+        for entry in fields(self):
+            setattr(self, entry.name, getattr(other, entry.name))
+
     def _on_attempt_started(self, event: Event) -> None:
         if self.started is None:
             self.started = event["time"]
+        self.ready = self.stop_requested = False
+        self.ended = None
+        self.resumed = _having(event, *RESUMED_KEYS) if "after" in event else None
+        if "stages" in event:
+            self._change_recipe(event)
+
+    def _change_recipe(self, event: Event) -> None:
+        """Go on under a changed recipe: stages keep what was seen in them, by their names."""
+        before = {entry.stage.name: entry for entry in self.stages}
+        name = self.name_of(self.current)
+        self.target = event["target"]
+        self.total_timesteps = event["total_timesteps"]
+        self.curriculum = tuple(Stage.from_dict(stage) for stage in event["stages"])
+        self.current = [stage.name for stage in self.curriculum].index(name)
+        self.stages = []
+        for top, stage in members_of(self.curriculum):
+            entry = before.get(stage.name, StageStatus(stage))
+            entry.stage, entry.top = stage, top
+            self.stages.append(entry)
+        self.end = None
 
     def _on_ready(self, event: Event) -> None:
         self.ready = True
@@ -233,17 +261,41 @@ class StatusReader:
     def __init__(self, paths: RunPaths) -> None:
         self.status = RunStatus(paths.run_id)
         self._events = EventReader(paths.events)
+        self._superseded: list[range] | None = None
 
     def events(self) -> Iterator[Event]:
-        """The events since the last look, each once it is folded in."""
+        """The events since the last look that are in force, each once it is folded in."""
+        if self._superseded is None:
+            self._superseded = superseded(self._events.path)
         for event in self._events.read():
+            if self._is_superseded(event):
+                continue
+            gone = superseded_by(event)
+            if gone and self.status.seq >= gone.start:  # the attempt began while somebody looks
+                self._fold_anew(event["seq"])
             self.status.apply(event)
             yield event
 
     def read(self) -> RunStatus:
         """The status now."""
-        self.status.apply_all(self._events.read())
+        for _ in self.events():
+            pass
         return self.status
+
+    def _is_superseded(self, event: Event) -> bool:
+        return any(event["seq"] in seqs for seqs in self._superseded or ())
+
+    def _fold_anew(self, seq: int) -> None:
+        """Fold what is in force before that event."""
+        path = self._events.path
+        self._superseded = superseded(path)
+        status = RunStatus(self.status.run_id)
+        for event in EventReader(path).read():
+            if event["seq"] == seq:
+                break
+            if not self._is_superseded(event):
+                status.apply(event)
+        self.status.become(status)
 
 
 def read_status(paths: RunPaths) -> RunStatus:
@@ -301,6 +353,7 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
         "total_timesteps": status.total_timesteps,
         "steps_per_second": None if status.rate is None or state in ENDED else round(status.rate, 1),
         "attempt": status.attempt,
+        "resumed": None if status.resumed is None else {key: status.resumed[key] for key in RESUMED_KEYS},
         "current_stage": status.current,
         "stage_name": status.name_of(status.current) or None,
         "waiting_for": [] if state in ENDED else [term_data(term) for term in status.waiting_for()],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stagectl.errors import RunExistsError, RunNotFoundError, UsageError, nearest
+from stagectl.runs.attempts import folded
 from stagectl.runs.events import EventLog, EventReader
 from stagectl.runs.files import make_folder, storage_error, write_json, write_whole
 from stagectl.runs.locks import is_locked
@@ -110,7 +111,7 @@ def find_removable(name: str) -> RunPaths:
 def remove_run(paths: RunPaths) -> None:
     """Remove a run's folder. Raises RunExistsError while a process holds it."""
     if any(map(is_locked, (paths.lock, paths.events, paths.mirror_lock))):
-        if any(event["event"] == "run_ended" for event in EventReader(paths.events).read()):
+        if any(event["event"] == "run_ended" for event in folded(EventReader(paths.events).read())):
             message = f"the run {paths.run_id} has ended, but its W&B mirror is still sending"
             raise RunExistsError(message, hint="try again in half a minute")
         hint = f"stop it first: stagectl stop {paths.run_id}"
@@ -124,7 +125,7 @@ def remove_run(paths: RunPaths) -> None:
 
 
 def _created(folder: Path) -> tuple[int, str]:
-    """When the run was made: its recipe is written once, then never again."""
+    """When the run was made, or its recipe changed: nothing else writes that file."""
     try:
         return (folder / "recipe.yaml").stat().st_mtime_ns, folder.name
     except OSError:

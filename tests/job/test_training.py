@@ -18,6 +18,7 @@ from stagectl.job import __main__ as job
 from stagectl.job import training
 from stagectl.recipe import Recipe, load_recipe, write_resolved
 from stagectl.runs import (
+    Beginning,
     Ending,
     EventLog,
     RunPaths,
@@ -74,7 +75,7 @@ def test_a_trainer_that_has_ended_before_it_is_looked_at_is_told_by_its_exit_cod
         return process
 
     monkeypatch.setattr(training, "_start", start_and_see_it_end)
-    assert training.run_attempt(*make(command), 1) == Ending(exit_code)
+    assert training.run_attempt(*make(command), 1, Beginning()) == Ending(exit_code)
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux only")
@@ -85,7 +86,7 @@ def test_of_several_requests_to_stop_the_one_that_leaves_the_least_time_holds_an
     paths, recipe = make("sleep", "600")
     asks = [lambda grace=grace: write_json(paths.stop_request, {"grace": grace}) for grace in graces]
     at_each_look(monkeypatch, *asks)
-    assert training.run_attempt(paths, recipe, 1) == Ending(-signal.SIGTERM, killed_after=0.0)
+    assert training.run_attempt(paths, recipe, 1, Beginning()) == Ending(-signal.SIGTERM, killed_after=0.0)
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux only")
@@ -93,7 +94,7 @@ def test_a_job_that_fails_leaves_no_trainer_behind(make: Make, monkeypatch: pyte
     paths, recipe = make("sleep", "600")
     at_each_look(monkeypatch, lambda: paths.stop_request.write_text("garbage"))
     with pytest.raises(DamagedRunError):
-        training.run_attempt(paths, recipe, 1)
+        training.run_attempt(paths, recipe, 1, Beginning())
     assert not is_same_process(read_json(paths.identity)["trainer"])
 
 
@@ -141,8 +142,8 @@ def test_a_job_that_fails_while_its_trainer_writes_on_leaves_the_log_to_it(
 ) -> None:
     paths, _ = make("true")
     attempting(monkeypatch, refuse)
-    with EventLog(paths.events, attempt=1), pytest.raises(RuntimeError):
-        job.main([str(paths.folder)])
+    with EventLog(paths.events, attempt=1):
+        assert job.main([str(paths.folder)]) == 1
     assert read_status(paths).ended is None
 
 
