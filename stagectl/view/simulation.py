@@ -65,7 +65,7 @@ def comparison_panel(comparison: Comparison, width: int) -> RenderableType:
 def comparison_text(comparison: Comparison) -> str:
     """The same for a pipe."""
     heads = [plain(verdict) for verdict in verdicts(comparison)]
-    table = aligned(HEADER, _rows(comparison), _RIGHT)
+    table = aligned(HEADER, difference_rows(comparison), _RIGHT)
     each = [f"{recipe_name(simulation)}\n{simulation_text(simulation)}" for simulation in comparison.simulations]
     return "\n\n".join(["\n".join(heads), table, *each])
 
@@ -91,14 +91,14 @@ def _yellow(note: str) -> list[Part]:
 
 
 def _difference_table(comparison: Comparison, width: int) -> Text:
-    rows = [[Text(cell, DIM if cell == NOTHING else "") for cell in row] for row in _rows(comparison)]
+    rows = [[Text(cell, DIM if cell == NOTHING else "") for cell in row] for row in difference_rows(comparison)]
     header = HEADER if comparison.price else HEADER[:-1]
     rows = [row[: len(header)] for row in rows]
     drops = ("SURE", "INTERVAL")
     return grid(header, rows, width, right=_RIGHT, gives_way=("RECIPE", "STAGE"), drops=drops)
 
 
-def _rows(comparison: Comparison) -> list[tuple[str, ...]]:
+def difference_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """The first recipe's medians, then what each other recipe's stages are later or earlier."""
     first, *others = comparison.simulations
     shown, *names = short_names([recipe_name(simulation) for simulation in comparison.simulations])

@@ -98,7 +98,14 @@ def _row(timeline: Timeline, span: StageSpan) -> tuple[str, ...]:
         return (name, *[NOTHING] * 5, "not reached")
     left = NOTHING if span.left is None else steps(span.left)
     numbers = (steps(span.entered), left, score(span.performance), at_least(span), f"{span.episodes:,}")
-    return (name, *numbers, _reason(timeline, span) or _last(timeline, span))
+    return (name, *numbers, reason_of(timeline, span))
+
+
+def reason_of(timeline: Timeline, span: StageSpan) -> str:
+    """Why the stage was left, or why it was not."""
+    if span.entered is None:
+        return "not reached"
+    return _reason(timeline, span) or _last(timeline, span)
 
 
 def _last(timeline: Timeline, span: StageSpan) -> str:
