@@ -72,7 +72,7 @@ def _whole(number: int) -> Number:
 
 def describe(stage: Stage) -> str:
     """The stage's own criterion in words."""
-    if stage.parallel:
+    if stage.parallel and stage.transition_criteria is not None:
         return f"{stage.done} of {', '.join(member.name for member in stage.parallel)} done"
     condition = own_condition(stage)
     if condition is None:
@@ -83,7 +83,8 @@ def describe(stage: Stage) -> str:
     if isinstance(threshold, Ramp):
         words = f"{threshold.start:g} to {threshold.end:g} over {threshold.over:,} steps"
     elif isinstance(threshold, BelowBest):
-        words = f"its best plateau - {threshold.margin:g}"
+        least = "" if threshold.at_least is None else f", at least {threshold.at_least:g}"
+        words = f"its best plateau - {threshold.margin:g}{least}"
     else:
         words = f"{threshold:g}"
     return str(condition).replace("threshold", words)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from stagectl.curriculum import Stage
+from stagectl.curriculum import Stage, members_of, probabilities
 from stagectl.curriculum.criteria import describe
+from stagectl.curriculum.stages import Ramp, Score
 from stagectl.job.training import training_command
 from stagectl.recipe import Recipe
 
@@ -22,24 +24,51 @@ def plan_data(recipe: Recipe) -> dict[str, Any]:
         "imports": [recipe.target] if recipe.target else [],
         "total_timesteps": recipe.trainer.total_timesteps,
         "seed": recipe.trainer.seed,
+        "checkpoint_every": recipe.trainer.checkpoint_every,
         "trainer": dict(recipe.trainer.arguments),
-        "stages": [_stage_plan(index, stage, recipe.target) for index, stage in enumerate(recipe.stages)],
+        "start": recipe.curriculum.get("start", recipe.stages[0].name),
+        "stages": [
+            {**_stage_plan(stage, recipe.target), "plays": _plays(recipe.stages, index), "index": index}
+            for index, stage in enumerate(recipe.stages)
+        ],
         "wandb": "/".join(filter(None, [wandb.entity, wandb.project or "default project"])) if wandb.enabled else "off",
     }
 
 
-def _stage_plan(index: int, stage: Stage, target: str | None) -> dict[str, Any]:
+def _stage_plan(stage: Stage, target: str | None) -> dict[str, Any]:
     return {
-        "index": index,
         "name": stage.name,
         "curriculum": stage.curriculum,
         "criterion": _criterion(stage, target),
-        "plays": [member.name for member in stage.parallel],
+        "members": [_stage_plan(member, None) for member in stage.parallel],
         "rehearse": dict(stage.rehearse),
         "max_steps": stage.max_steps,
         "on_timeout": None if stage.max_steps is None else f"goto {stage.goto}" if stage.goto else stage.on_timeout,
+        "max_visits": stage.max_visits,
+        "score": _score(stage.score),
+        "transition_smoothing": stage.transition_smoothing,
+        "ema": stage.ema,
         "env_overrides": dict(stage.env_overrides),
+        "trainer": {key: _setting(value) for key, value in stage.trainer.items()},
+        "on_enter": {"reset": list(stage.on_enter.reset), "warmup_steps": stage.on_enter.warmup_steps},
+        "evaluate": None if stage.evaluate is None else asdict(stage.evaluate),
     }
+
+
+def _plays(stages: tuple[Stage, ...], index: int) -> dict[str, float]:
+    """The shares of the episodes, by the name of what is played."""
+    names = [member.name for _, member in members_of(stages)]
+    shares = zip(names, probabilities(stages, index), strict=True)
+    return {name: round(share, 6) for name, share in shares if share}
+
+
+def _score(score: Score) -> Any:
+    """As the recipe writes it."""
+    return score.kind if score.low is None else {score.kind: [score.low, score.high]}
+
+
+def _setting(value: Any) -> Any:
+    return {"from": value.start, "to": value.end, "over": value.over} if isinstance(value, Ramp) else value
 
 
 def _criterion(stage: Stage, target: str | None) -> str:
