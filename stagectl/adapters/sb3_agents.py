@@ -12,7 +12,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.util import dict_to_obs, obs_space_info
 
-from stagectl.adapters.pettingzoo import Acted, Episode, ParallelEnv, as_parallel
+from stagectl.adapters.pettingzoo import Acted, Episode, OneAgent, ParallelEnv, as_parallel
 from stagectl.curriculum import Stage, StagedProgressiveCurriculum, Task
 from stagectl.errors import CurriculumError, Fault
 
@@ -200,7 +200,9 @@ class AgentsVecEnv(VecEnv):
 
     def _played_in(self, indices: Any) -> Iterator[Any]:
         of_slot = {slot: copy.episode.env for block in self._blocks for copy in block for slot in copy.slots.values()}
-        return (of_slot[slot] for slot in self._get_indices(indices))
+        for slot in self._get_indices(indices):
+            env = of_slot[slot]
+            yield env.env if isinstance(env, OneAgent) else env
 
 
 def _at_once(stage: Stage, number: int, other: Stage, numbers: dict[str, int]) -> str:

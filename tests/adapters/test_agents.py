@@ -214,6 +214,33 @@ def test_with_one_agent_everywhere_it_trains_as_gymnasiums_environments_do_to_th
     assert all(np.array_equal(one, other) for one, other in zip(weights(True), weights(False), strict=True))
 
 
+def test_observations_of_a_dict_have_their_entries_and_zeros_where_no_agent_is() -> None:
+    class Entries(Crowd):
+        def observation_space(self, agent: int) -> Any:
+            return gym.spaces.Dict({"step": gym.spaces.Discrete(100), "who": gym.spaces.Box(0, 100, (1,))})
+
+        def seen(self) -> dict[int, Any]:
+            return {agent: {"step": self.steps, "who": np.float32([agent + 1])} for agent in self.agents}
+
+    envs = AgentsVecEnv(StagedProgressiveCurriculum(["a"]), 1, lambda stage: Entries([1, 3]))
+    envs.reset()
+    envs.step(np.array([0, 0]))
+    seen, _, _, _ = envs.step(np.array([0, 0]))
+    assert seen["step"].tolist() == [0, 2]
+    assert seen["who"].tolist() == [[0], [2]]
+    _, _, _, infos = envs.step(np.array([0, 0]))
+    assert infos[0]["terminal_observation"] == {"step": 0, "who": 0}
+
+
+def test_what_is_asked_of_a_slot_is_asked_of_the_environment_that_is_played_in_it() -> None:
+    played = Played({"two": [1, 1], "one": [1]}, blocks=2)
+    played.envs.set_attr("mark", 5, indices=2)
+    assert played.envs.get_attr("mark", indices=[2, 3]) == [5, 5]
+    assert played.envs.env_method("action_space", 0, indices=0) == [gym.spaces.Discrete(5)]
+    assert played.envs.env_is_wrapped(gym.Wrapper) == [False] * 4
+    assert played.envs.get_attr("lives") == [[1, 1]] * 4
+
+
 # ── names ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
