@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from stagectl import __version__
-from stagectl.cli import advance, export, list_runs, logs, remove, run, simulate, status, stop, validate
+from stagectl.cli import advance, export, list_runs, logs, remove, report, run, simulate, status, stop, validate
 from stagectl.errors import StagectlError, StorageError, UsageError
 
 HELP = """Staged reinforcement learning as one run: launch it, watch its stages, replay its transitions.
@@ -28,6 +28,7 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command("run")(run.command)
 app.command("status")(status.command)
 app.command("simulate")(simulate.command)
+app.command("report")(report.command)
 app.command("list")(list_runs.command)
 app.command("logs")(logs.command)
 app.command("stop")(stop.command)

@@ -24,6 +24,7 @@ ENDED: frozenset[str] = frozenset({"completed", "budget_spent", "stopped", "fail
 STALL_SECONDS = 15 * 60
 RATE_SECONDS = 30.0
 HISTORY = 512
+EVALUATION = "eval/"  # how the names of an evaluation's metrics begin
 END_KEYS = ("outcome", "stage", "name", "step", "performance", "reason")
 RESUMED_KEYS = ("step", "path", "reason", "rejected")
 TRANSITION_KEYS = ("from_stage", "to_stage", "from_name", "to_name", "step", "performance", "reason", "threshold")
@@ -88,6 +89,7 @@ class RunStatus:
     transitions: list[Event] = field(default_factory=list)
     checkpoints: list[Event] = field(default_factory=list)
     refused_scores: int = 0
+    evaluations: dict[str, tuple[int, float]] = field(default_factory=dict)
     pace: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=600))
 
     def apply(self, event: Event) -> None:
@@ -214,6 +216,11 @@ class RunStatus:
 
     def _on_checkpoint(self, event: Event) -> None:
         self.checkpoints.append(_having(event, "path", "stage"))
+
+    def _on_metrics(self, event: Event) -> None:
+        for name, value in event["metrics"].items():
+            if name.startswith(EVALUATION):
+                self.evaluations[name] = (event["step"], float(value))
 
     def _on_score_refused(self, event: Event) -> None:
         self.refused_scores += 1
@@ -361,6 +368,9 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
         "stages": [_stage_data(status, index) for index in range(len(status.stages))],
         "transitions": [transition_data(event) for event in status.transitions],
         "end": None if status.end is None else {key: status.end[key] for key in END_KEYS},
+        "evaluations": {
+            name: {"step": step, "value": value} for name, (step, value) in sorted(status.evaluations.items())
+        },
         "refused_scores": status.refused_scores,
         "checkpoint": status.checkpoints[-1]["path"] if status.checkpoints else None,
     }

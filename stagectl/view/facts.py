@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from stagectl.curriculum import Stage, Term
 from stagectl.curriculum.evidence import shown
 from stagectl.runs import ENDED, Liveness, RunStatus, judge
+from stagectl.runs.status import EVALUATION
 from stagectl.view.estimate import budget_seconds, estimate_seconds
 from stagectl.view.lines import DIM, Part
-from stagectl.view.words import TIMEOUTS, age, clean, duration, steps, versus
+from stagectl.view.words import TIMEOUTS, age, clean, duration, score, short_steps, steps, versus
 
 OLD_SECONDS = 10.0
 WORRYING_SECONDS = 60.0
@@ -74,6 +75,7 @@ def sayings(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
         said.append((facts.word, [(facts.detail, facts.style)]))
     if status.stage is not None and not facts.over:
         said += _prospects(status)
+    said += _evaluations(status)
     said += _troubles(status, facts)
     return said
 
@@ -121,6 +123,20 @@ def _prospects(status: RunStatus) -> list[tuple[str, list[Part]]]:
     if parts := limit(stage, status.step - (entered or 0)):
         said.append(("limit", parts))
     return said
+
+
+def _evaluations(status: RunStatus) -> list[tuple[str, list[Part]]]:
+    """Each stage's last evaluation: its success rate, or where there is none its return; and how old it is."""
+    last: dict[str, tuple[str, int, float]] = {}
+    for name, (step, value) in status.evaluations.items():
+        stage, _, measure = name.removeprefix(EVALUATION).rpartition("/")
+        if stage not in last or measure == "success_rate":
+            last[stage] = (measure, step, value)
+    parts: list[Part] = []
+    for stage, (measure, step, value) in last.items():
+        words = f"{clean(stage)} {clean(measure).replace('_', ' ')} {score(value)}"
+        parts.append((f"{words} at {short_steps(step)}", ""))
+    return [("evaluation", parts)] if parts else []
 
 
 def _next(status: RunStatus) -> list[Part]:

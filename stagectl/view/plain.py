@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stagectl.runs import Event, RunStatus
+from stagectl.runs.status import EVALUATION
 from stagectl.view.estimate import estimate_seconds
 from stagectl.view.stages import gauge
 from stagectl.view.words import clean, duration, moment, percent, score, steps
@@ -22,6 +23,8 @@ class PlainLines:
     def line(self, event: Event, status: RunStatus) -> str | None:
         """The event's line, complete; None where it is not worth one. `status` has the event folded in."""
         kind = event["event"]
+        if kind == "metrics" and (told := _evaluation(event)):
+            return _stamped(event, "evaluation", told)
         if kind in PROGRESS_EVENTS:
             if event["time"] - self._told < PROGRESS_SECONDS:
                 return None
@@ -58,6 +61,12 @@ def _stamped(event: Event, kind: str, words: str) -> str:
 
 def _stage(status: RunStatus, index: int) -> str:
     return f"{index + 1}/{len(status.curriculum)} {clean(status.name_of(index))}"
+
+
+def _evaluation(event: Event) -> str:
+    """What an evaluation found; empty where these are other metrics."""
+    found = {name: value for name, value in event["metrics"].items() if name.startswith(EVALUATION)}
+    return ", ".join(f"{clean(name.removeprefix(EVALUATION))} {score(value)}" for name, value in found.items())
 
 
 def _created(event: Event, status: RunStatus) -> str:

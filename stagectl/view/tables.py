@@ -8,13 +8,14 @@ from rich.text import Text
 
 from stagectl.runs import Liveness, RunStatus
 from stagectl.view.facts import STATE_STYLES, judged
-from stagectl.view.grid import grid
+from stagectl.view.grid import fits, grid
 from stagectl.view.lines import DIM, aligned
 from stagectl.view.words import NOTHING, age, clean, duration, steps
 
 HEADER = ("RUN", "RECIPE", "STATE", "STAGE", "STEP", "ELAPSED", "SEEN")
 _RIGHT = frozenset({"STEP", "ELAPSED"})
 _DROPS = ("RECIPE", "ELAPSED")
+_DROPS_FOR_IDS = ("SEEN", "STEP", "STAGE")  # an id that is cut cannot be copied
 _GIVES_WAY = ("STAGE", "RUN")
 
 Listed = tuple[RunStatus, Liveness | None]
@@ -27,11 +28,17 @@ def run_rows(runs: Sequence[Listed], now: float) -> list[tuple[str, ...]]:
 
 
 def run_table(runs: Sequence[Listed], width: int, now: float) -> Text:
-    """The runs as a table at most `width` cells wide. Recipe and elapsed go first, then stage and run are cut."""
+    """The runs as a table at most `width` cells wide, their ids whole.
+
+    Recipe and elapsed go first, then the stage is cut; where that does not make room enough, more columns go.
+    """
     rows = [
         [Text(cell, _style(name, row)) for name, cell in zip(HEADER, row, strict=True)] for row in run_rows(runs, now)
     ]
-    return grid(HEADER, rows, width, right=_RIGHT, gives_way=_GIVES_WAY, drops=_DROPS)
+    kept = [name for name in HEADER if name not in _DROPS]
+    least = [[row[HEADER.index(name)] if name != "STAGE" else Text() for name in kept] for row in rows]
+    drops = _DROPS if fits(kept, least, width) else (*_DROPS, *_DROPS_FOR_IDS)
+    return grid(HEADER, rows, width, right=_RIGHT, gives_way=_GIVES_WAY, drops=drops)
 
 
 def run_table_text(runs: Sequence[Listed], now: float) -> str:

@@ -7,6 +7,7 @@ from rich.cells import cell_len
 
 from stagectl.runs import RunStatus
 from stagectl.view import run_panel, run_text
+from stagectl.view.plain import PlainLines
 from tests.view.story import ALIVE, GONE, START, Story
 
 WAYS = [
@@ -163,3 +164,19 @@ def test_plain_text_is_complete_and_has_no_picture() -> None:
     assert "…" not in text
     assert "waiting for" in text
     assert text.splitlines()[0] == "run          doorkey-20261125-k7mq"
+
+
+def test_the_last_evaluation_of_each_stage_is_seen_without_wandb() -> None:
+    story = Story().begin().learn(8)
+    story.tell("metrics", metrics={"eval/empty/success_rate": 0.25, "eval/empty/return": 0.2, "eval/far/return": 7.0})
+    story.tell("metrics", metrics={"eval/empty/success_rate": 0.75, "eval/empty/return": 0.6, "loss": 1.0})
+    text = run_text(story.status, ALIVE, story.now)
+    assert "evaluation   empty success rate 0.75 at 16.3k; far return 7.00 at 16.3k" in text
+    assert "evaluation   empty success rate 0.75" in run_panel(story.status, ALIVE, 80, story.now).plain
+
+
+def test_an_evaluation_is_a_plain_line_of_its_own() -> None:
+    story = Story().begin().learn(8).tell("metrics", metrics={"eval/empty/success_rate": 0.25})
+    line = PlainLines().line(story.events[-1], story.status)
+    assert line is not None
+    assert line.endswith("evaluation        empty/success_rate 0.25")

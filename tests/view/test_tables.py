@@ -93,7 +93,9 @@ def test_no_picture_is_wider_than_the_terminal(width: int) -> None:
 
 
 def test_ids_are_whole_in_sixty_columns() -> None:
-    assert "doorkey-20261125-k7mq" in run_table(runs()[:1], 60, START).plain
+    lines = run_table(runs(), 60, START + 90).plain.split("\n")
+    assert [line.split()[0] for line in lines[1:]] == ["doorkey-20261125-k7mq", "x" * 40, "torn"]
+    assert "3/4 doorkey_8" in run_table(runs()[:1], 60, START).plain  # an id that leaves room for it takes nothing away
 
 
 def test_a_piped_list_is_complete() -> None:

@@ -1,0 +1,29 @@
+"""`stagectl report`: a run as one HTML file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stagectl.cli.options import RunArgument, say
+
+
+def command(
+    run_id: RunArgument,
+    to: Annotated[Path | None, typer.Option("--to", help="The file to write; else RUN_ID.html here.")] = None,
+) -> None:
+    """Write a run's curves, transitions, checkpoints and recipe as one HTML file, which opens without a network."""
+    from stagectl.runs import EventReader, find_run, read_liveness
+    from stagectl.view.file import write_file
+    from stagectl.view.report.run import run_report
+
+    paths = find_run(run_id)
+    liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
+    events = list(EventReader(paths.events).read())
+    recipe = paths.recipe.read_text("utf-8", "replace")
+    file = to or Path(f"{paths.run_id}.html")
+    write_file(file, run_report(paths.run_id, events, liveness, recipe, time.time()))
+    say(f"wrote {file}")
