@@ -51,6 +51,11 @@ class Ema:
         """The average; NaN over nothing, so that every comparison with it is false."""
         return self._mean if self.count else math.nan
 
+    def copy(self) -> Ema:
+        copied = Ema(self.smoothing, zero_start=self.zero_start)
+        copied.load_state_dict(self.state_dict())
+        return copied
+
     def state_dict(self) -> dict[str, Any]:
         return {"mean": self._mean, "weight": self._weight, "count": self.count}
 

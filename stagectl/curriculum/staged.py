@@ -19,6 +19,7 @@ from stagectl.curriculum.numbers import finite, not_finite, whole_steps
 from stagectl.curriculum.records import Records
 from stagectl.curriculum.sampling import Shares, probabilities
 from stagectl.curriculum.saved import STATE_VERSION, fitting, plain
+from stagectl.curriculum.smoothing import Ema
 from stagectl.curriculum.stages import END, Stage, active, members_of
 from stagectl.curriculum.ways import Way, after_timeout, metrics_named, position, remembers_steps, ways_of
 from stagectl.errors import CurriculumError, Fault, ScoreError, nearest
@@ -214,6 +215,15 @@ class StagedProgressiveCurriculum:
         elif decision is not None:
             self.end = decision
 
+    def pass_over(self, steps: int, smoothed: Ema) -> None:
+        """Go on to that step count, over boundaries that tell scores of the current stage alone and decide nothing.
+
+        For a replay that has worked out how the stage's average goes on; `smoothed` is what it is then.
+        """
+        self._records.total_episodes += smoothed.count - self.smoothed.count
+        self._records[self.stage].smoothed.load_state_dict(smoothed.state_dict())
+        self._decided_at = self._total_steps = steps
+
     def request_stage(self, name: str | None = None) -> str:
         """Go to a stage, else to the next one, at the next `update_step_count`, whatever the criteria say; its name.
 
@@ -272,6 +282,21 @@ class StagedProgressiveCurriculum:
     def finished(self) -> Sequence[Finished]:
         """The episodes that finished since the last `update_step_count`."""
         return self._finished
+
+    @property
+    def smoothed(self) -> Ema:
+        """The current stage's average as it is now, a copy."""
+        return self._records[self.stage].smoothed.copy()
+
+    @property
+    def awaits_boundary(self) -> bool:
+        """Whether something was told that counts from the next `update_step_count` on."""
+        return bool(self._finished or self._metrics or self._manual is not None)
+
+    @property
+    def decides_itself(self) -> bool:
+        """Whether a subclass has its own rule for leaving a stage."""
+        return self._own_rule
 
     @property
     def performance_threshold(self) -> float:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from stagectl.curriculum import StagedProgressiveCurriculum
 from stagectl.curriculum.ways import ways_of
+from stagectl.simulate.kernel import Part, boundaries
 from stagectl.simulate.recording import Visit, episodes_in, visits_of
+from stagectl.simulate.story import Story
 from stagectl.traces import Row, Trace
 
 
@@ -25,8 +27,8 @@ class Aligned:
         self._curriculum = curriculum
         self._trace = trace
 
-    def boundaries(self, decisions: Sequence[object]) -> Iterator[tuple[int, Sequence[Row]]]:
-        """Total steps and rows of each boundary. `decisions` grows while they are played: then a visit is over."""
+    def boundaries(self, story: Story, budget: int | None) -> Iterator[tuple[int, Sequence[Row]]]:
+        """Total steps and rows of each boundary to play. Once that adds a decision to the story, a visit is over."""
         curriculum = self._curriculum
         visits = visits_of(self._trace, curriculum)
         counted: Counter[str] = Counter()
@@ -38,15 +40,25 @@ class Aligned:
                 return self._note_missing(counted[name])
             if entered != visit.entered:
                 self._note_entry(visit, entered)
-            decided = len(decisions)
+            decided = len(story.decisions)
             inside = 0
-            for inside, rows in visit.boundaries(self._trace):
+            for inside, rows in self._within(visit, entered, story, budget):
                 yield entered + inside, rows
-                if len(decisions) > decided:
+                if len(story.decisions) > decided:
                     break
-            if len(decisions) == decided:
+            if len(story.decisions) == decided:
                 return self._note_used_up(visit)
             self._note_exit(visit, inside)
+
+    def _within(
+        self, visit: Visit, entered: int, story: Story, budget: int | None
+    ) -> Iterator[tuple[int, Sequence[Row]]]:
+        """Each boundary: steps since the entry, and the rows. The last is where the recording left the stage."""
+        part = Part(self._trace, visit.first, visit.last, entered - visit.entered, told=True)
+        for step, rows in boundaries(self._curriculum, part, story, budget):
+            yield step - visit.entered, rows
+        if visit.first == visit.last or self._trace.steps[visit.last - 1] < visit.until:
+            yield visit.until - visit.entered, []
 
     def _note_entry(self, visit: Visit, entered: int) -> None:
         if self.differs_from is None:

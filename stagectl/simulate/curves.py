@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import repeat
+
+import numpy as np
 
 from stagectl.curriculum import Decision
+from stagectl.simulate.averages import Places
 from stagectl.simulate.timeline import Curve
 
 POINTS = 512
@@ -31,6 +36,22 @@ class GrowingCurve:
         if len(self._points) == POINTS:
             self._points = self._points[::2]
             self._every *= 2
+
+    def extend(self, number: int, points: Callable[[Places], tuple[list[int], list[float]]], threshold: float) -> None:
+        """Add so many points at once; `points` gives the steps and the performances of some of them."""
+        begun, end = self._added, self._added + number
+        while self._added < end:
+            first = -(-self._added // self._every) * self._every
+            wanted = min(POINTS - len(self._points), -(-(end - first) // self._every))
+            steps, performances = points(np.arange(first, first + wanted * self._every, self._every) - begun)
+            self._points += zip(steps, performances, repeat(threshold))
+            self._added = end
+            if len(self._points) == POINTS:
+                self._added = first + (wanted - 1) * self._every + 1
+                self._points = self._points[::2]
+                self._every *= 2
+        (step,), (performance,) = points(np.array([number - 1]))
+        self._last = (step, performance, threshold)
 
     def curve(self) -> Curve | None:
         """None where there was no performance."""

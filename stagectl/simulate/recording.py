@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from stagectl.curriculum import StagedProgressiveCurriculum
-from stagectl.traces import Row, Trace
+from stagectl.traces import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,6 @@ class Visit:
     last: int
     entered: int
     until: int
-
-    def boundaries(self, trace: Trace) -> Iterator[tuple[int, list[Row]]]:
-        """Each step boundary: steps since the entry, and the rows. The last is where the recording left the stage."""
-        step = self.entered
-        for step, rows in trace.boundaries(self.first, self.last):
-            yield step - self.entered, rows
-        if step < self.until:
-            yield self.until - self.entered, []
 
 
 def visits_of(trace: Trace, curriculum: StagedProgressiveCurriculum) -> dict[tuple[str, int], Visit]:

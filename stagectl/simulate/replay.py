@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from stagectl.curriculum import StagedProgressiveCurriculum
 from stagectl.errors import RecipeError, StagectlError, TraceError
 from stagectl.simulate.aligned import Aligned, can_be_left
+from stagectl.simulate.kernel import Part, boundaries
 from stagectl.simulate.story import Story
 from stagectl.simulate.timeline import Timeline
 from stagectl.traces import Row, Trace
@@ -47,10 +48,11 @@ def replay(
     aligned = Aligned(curriculum, trace) if trace.stage_names and not passed_over and not as_recorded else None
     notes = aligned.notes if aligned else passed_over
     story = Story(curriculum)
+    whole = Part(trace, 0, len(trace))
     curriculum.decide_between_steps()
     spent = False
     untold = 0
-    for step, rows in aligned.boundaries(story.decisions) if aligned else trace.boundaries():
+    for step, rows in aligned.boundaries(story, budget) if aligned else boundaries(curriculum, whole, story, budget):
         with _users_class(curriculum, step):
             for row in rows:
                 _tell(curriculum, row, told=aligned is not None)

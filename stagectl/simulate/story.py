@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+
+import numpy as np
 
 from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, StageTransition
+from stagectl.simulate.averages import Averages, Places
 from stagectl.simulate.curves import GrowingCurve
 from stagectl.simulate.timeline import Curve, StageSpan
+from stagectl.traces.trace import Whole
 
 BY_PERFORMANCE = ("performance", "both", "either")
 
@@ -38,6 +43,19 @@ class Story:
             if now.episodes >= self._stage.min_episodes:
                 self._waited = True
                 self._best = max(self._best, (now.performance, self._curriculum.total_steps, threshold))
+
+    def pass_over(self, averages: Averages, number: int, steps: Callable[[Places], Whole], *, mature: bool) -> None:
+        """So many boundaries at once, with their scores' averages; `steps` gives the total steps of some of them.
+
+        `mature`: all of them, else none, have the episodes that the stage must have.
+        """
+        threshold = self._curriculum.performance_threshold
+        self._curve.extend(number, lambda places: (steps(places).tolist(), averages.at(places).tolist()), threshold)
+        if mature:
+            self._waited = True
+            best, place = averages.best(number)
+            if best >= self._best[0]:
+                self._best = (best, int(steps(np.array([place]))[0]), threshold)
 
     def _decided(self, decision: Decision) -> None:
         self.decisions.append(decision)

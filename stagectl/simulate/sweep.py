@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-WINDOW = 1000  # episodes
+WINDOW = 200  # episodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Sweep:
         steps: (*axes, traces, stages): the steps spent in it until then; NaN where it was not left.
         judged: (*axes, traces, stages): whether it was left by its performance and `window` more episodes were
             recorded, so that the exit can be judged.
-        fell_back: (*axes, traces, stages): of the judged: whether the performance, had the stage gone on, fell below
-            the threshold within that window: a false exit.
+        fell_back: (*axes, traces, stages): of the judged: whether the mean score of these episodes is below the
+            threshold: a false exit.
         finished: (*axes, traces): whether every stage that can be left was left.
         window: Episodes after an exit that judge it.
         notes: What must be known before any of it is believed, and by which way it was worked out.
@@ -67,6 +67,6 @@ class Sweep:
         return np.where(np.isfinite(median), median, math.nan)
 
     def false_exit_share(self) -> Floats:
-        """(*axes,): the share of the judged exits that were false, of all stages and traces; NaN where none is judged."""
+        """(*axes,): the share of all judged exits that were false; NaN where none is judged."""
         judged, fell_back = (flags.sum((-2, -1)) for flags in (self.judged, self.fell_back))
         return np.where(judged > 0, fell_back / np.maximum(judged, 1), math.nan)
