@@ -68,10 +68,12 @@ def seeds_picture(timelines: Sequence[Timeline], width: int) -> Text:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Names of files without the folders that all of them share; one without a name gets its number."""
+    """Names of files without the folders, and the name in them, that all share; one without a name gets its number."""
     parts = [clean(name).split("/") for name in names]
-    while all(len(each) > 1 for each in parts) and len({each[0] for each in parts}) == 1:
-        parts = [each[1:] for each in parts]
+    for end in (0, -1) if len(parts) > 1 else (0,):
+        while all(len(each) > 1 for each in parts) and len({each[end] for each in parts}) == 1:
+            for each in parts:
+                del each[end]
     return ["/".join(each) or f"seed {number}" for number, each in enumerate(parts, 1)]
 
 

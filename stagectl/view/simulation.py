@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 HEADER = ("RECIPE", "STAGE", "LEFT AT", "DIFFERENCE", "INTERVAL", "SURE", "SEEDS", "COST")
 _RIGHT = frozenset(HEADER[2:])
+_NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*(?!\w)")  # one that stands alone: no part of a stage's name
 _STYLES = {"": "", "stage": "bold", "number": "bold cyan"}
 
 
@@ -77,9 +79,19 @@ def phrases(sentence: list[Phrase], width: int) -> Text:
 
 
 def notes_of(simulation: Simulation) -> list[str]:
-    """What must be known before any of it is believed: each note once, of whichever seed it is."""
+    """What must be known before any of it is believed; what is so for several seeds is told of the first."""
     of_seeds = [note for timeline in simulation.timelines for note in timeline.notes] if simulation.summary else []
-    return list(dict.fromkeys(map(clean, (*simulation.notes, *of_seeds))))
+    alike: dict[str, list[str]] = {}
+    for note in map(clean, (*simulation.notes, *of_seeds)):
+        alike.setdefault(_NUMBER.sub("", note), []).append(note)
+    return [_told_once(notes) for notes in alike.values()]
+
+
+def _told_once(notes: list[str]) -> str:
+    others = len(notes) - 1
+    if not others or len(set(notes)) == 1:
+        return notes[0]
+    return f"{notes[0]}; and so, with other numbers, {others} more time{'s' * (others > 1)}"
 
 
 def _notes(notes: list[str], width: int) -> Text:

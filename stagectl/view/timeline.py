@@ -15,6 +15,7 @@ from stagectl.view.lines import DIM, aligned, fitted, joined, labelled, padded
 from stagectl.view.words import NOTHING, clean, score, short_steps, steps
 
 if TYPE_CHECKING:
+    from stagectl.curriculum import Decision
     from stagectl.simulate import StageSpan, Timeline
 
 HEADER = ("STAGE", "ENTERED", "LEFT", "PERFORMANCE", "STEPS", "EPISODES", "REASON")
@@ -97,7 +98,7 @@ def _row(timeline: Timeline, span: StageSpan) -> tuple[str, ...]:
     if span.entered is None:
         return (name, *[NOTHING] * 5, "not reached")
     left = NOTHING if span.left is None else steps(span.left)
-    numbers = (steps(span.entered), left, score(span.performance), at_least(span), f"{span.episodes:,}")
+    numbers = (steps(span.entered), left, score(performance_of(timeline, span)), at_least(span), f"{span.episodes:,}")
     return (name, *numbers, reason_of(timeline, span))
 
 
@@ -114,17 +115,30 @@ def _last(timeline: Timeline, span: StageSpan) -> str:
     return "the budget is spent" if timeline.budget_spent else "the trace ends"
 
 
+def performance_of(timeline: Timeline, span: StageSpan) -> float | None:
+    """A stage's performance: of one that was left as it was then, else as it is at the end."""
+    decision = _decision(timeline, span)
+    return span.performance if decision is None else decision.performance
+
+
 def _reason(timeline: Timeline, span: StageSpan) -> str:
     """Why the stage was left: what its decision says; empty while it was not."""
-    if span.left is None:
+    decision = _decision(timeline, span)
+    if decision is None:
         return ""
-    for decision in reversed(timeline.decisions):
-        outcome = getattr(decision, "outcome", None)
-        index = getattr(decision, "from_stage" if outcome is None else "stage")
-        if index == span.index:
-            reason = clean(decision.reason)
-            return reason if outcome in (None, "completed") else f"{reason}, {outcome}"
-    return ""
+    outcome = getattr(decision, "outcome", None)
+    reason = clean(decision.reason)
+    return reason if outcome in (None, "completed") else f"{reason}, {outcome}"
+
+
+def _decision(timeline: Timeline, span: StageSpan) -> Decision | None:
+    """What ended the last visit to the stage."""
+    if span.left is None:
+        return None
+    left = {"from_stage": span.index, "stage": span.index}
+    return next(
+        (d for d in reversed(timeline.decisions) if any(getattr(d, k, None) == v for k, v in left.items())), None
+    )
 
 
 def _style(span: StageSpan) -> str:

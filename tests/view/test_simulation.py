@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from stagectl.view.answer import answer, interval, plain
 from stagectl.view.curve import curve_lines
 from stagectl.view.explanation import explanation_panel, explanation_text, suggestion_panel, suggestion_text
 from stagectl.view.seeds import seeds_picture, short_names, summary_rows
-from stagectl.view.simulation import comparison_panel, comparison_text, simulation_panel, simulation_text
+from stagectl.view.simulation import comparison_panel, comparison_text, notes_of, simulation_panel, simulation_text
 from stagectl.view.sweep import heat_map, ranked, sweep_panel, sweep_text
 from tests.view.learners import simulation, timeline
 
@@ -111,8 +112,9 @@ def test_a_bar_a_seed_shows_its_stages_and_where_it_ends() -> None:
 
 
 def test_names_of_traces_are_told_without_what_they_share() -> None:
-    assert short_names(["/data/a/1.csv", "/data/b/1.csv"]) == ["a/1.csv", "b/1.csv"]
+    assert short_names(["/data/a/1.csv", "/data/b/1.csv"]) == ["a", "b"]
     assert short_names(["/data/one.csv"]) == ["one.csv"]
+    assert short_names(["/runs/a/events.jsonl", "/runs/b/events.jsonl"]) == ["a", "b"]
     assert short_names(["", ""]) == ["seed 1", "seed 2"]
 
 
@@ -180,3 +182,12 @@ def test_a_suggestion_can_be_copied_into_a_recipe() -> None:
     )
     assert told.startswith("performance_threshold: 0.75\ntransition_smoothing: 0.02\n\n")
     assert "1 of 40 exits were false" in told
+
+
+def test_a_note_on_every_seed_is_told_once() -> None:
+    notes = [f"stage 'a_{stage}' is left {number:,} steps early" for stage in (1, 2) for number in (2_048, 4_096)]
+    told = replace(simulation(4), notes=tuple(notes))
+    assert notes_of(told) == [
+        "stage 'a_1' is left 2,048 steps early; and so, with other numbers, 1 more time",
+        "stage 'a_2' is left 2,048 steps early; and so, with other numbers, 1 more time",
+    ]

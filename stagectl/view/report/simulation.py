@@ -24,7 +24,7 @@ from stagectl.view.seeds import HEADER as SUMMARY_HEADER
 from stagectl.view.seeds import short_names, summary_rows, visits
 from stagectl.view.simulation import HEADER as DIFFERENCE_HEADER
 from stagectl.view.simulation import difference_rows, notes_of
-from stagectl.view.timeline import reason_of
+from stagectl.view.timeline import performance_of, reason_of
 from stagectl.view.words import NOTHING, score, steps
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _spans(timeline: Timeline, palette: Palette) -> Child:
         entered = steps(span.entered) if span.entered is not None else NOTHING
         numbers = (entered, _left(timeline, span), at_least(span) if known else NOTHING, f"{span.episodes:,}")
         stage = palette.stage(span.name, text(span.name))
-        rows.append((stage, *numbers, score(span.performance), reason_of(timeline, span)))
+        rows.append((stage, *numbers, score(performance_of(timeline, span)), reason_of(timeline, span)))
     header = ("stage", "entered", "left", "steps", "episodes", "performance", "reason")
     return table("stages", header, rows, range(1, 6))
 
