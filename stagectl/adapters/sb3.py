@@ -11,38 +11,32 @@ from stable_baselines3.common.logger import KVWriter, Logger
 
 from stagectl.adapters.evaluation import Evaluator
 from stagectl.adapters.gymnasium import make_stage
+from stagectl.adapters.sb3_checkpoints import begin_anew, restore, save
 from stagectl.adapters.sb3_settings import StageSettings
 from stagectl.curriculum import Stage
 from stagectl.session import Session
 
 
 class SessionCallback(BaseCallback):
-    """Tells the session the steps between rollouts, stops when it says so, and saves checkpoints.
+    """Tells the session the steps between rollouts, stops when it says so, saves checkpoints, and goes on from them.
 
-    A checkpoint is saved at every transition, every `checkpoint_every` steps, and at the end. Before a rollout the
-    model gets the settings of the stage that is on (`trainer:`, `on_enter:`), and its `evaluate:` is played when
-    it is due, and at the end of training.
+    A checkpoint is saved at every transition, every `checkpoint_every` steps, and at the end; all but the last begin
+    training anew, with new seeds and new episodes (`sb3_checkpoints`). Before a rollout the model gets the settings
+    of the stage that is on (`trainer:`, `on_enter:`), and its `evaluate:` is played when it is due, and at the end of
+    training. Where the run goes on from a checkpoint, `learn` does: with the total number of steps as ever.
 
     Args:
         session: From `stagectl.attach()`.
-        checkpoint_every: Environment steps between checkpoints.
         make: The environment of a stage, for evaluation; the model's own kind.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        checkpoint_every: int = 100_000,
-        make: Callable[[Stage], gym.Env[Any, Any]] = make_stage,
-    ) -> None:
+    def __init__(self, session: Session, make: Callable[[Stage], gym.Env[Any, Any]] = make_stage) -> None:
         super().__init__()
         self._session = session
         self._make = make
         self._settings: StageSettings | None = None
         self._evaluator: Evaluator | None = None
-        self._checkpoint_every = checkpoint_every
-        self._checkpointed = 0
-        self._stage = session.curriculum.current_stage
+        self._resumes = session.resumed_from is not None
 
     def _on_training_start(self) -> None:
         curriculum = self._session.curriculum
@@ -51,10 +45,17 @@ class SessionCallback(BaseCallback):
             self._evaluator = Evaluator(curriculum, self._make, self.model.seed or 0)
 
     def _on_rollout_start(self) -> None:
-        if self._session.should_stop or self._settings is None or self._evaluator is None:
+        if self._settings is None or self._evaluator is None:
+            return
+        if self._resumes:
+            self._resume()
+        if self._session.should_stop:
             return
         if self._evaluator.due():
             self._evaluate(self._evaluator)
+        if self._session.checkpoint_due:  # here the model has learnt from the last rollout
+            self._save()
+            begin_anew(self.model)
         self._settings.apply()
 
     def _on_step(self) -> bool:
@@ -62,25 +63,25 @@ class SessionCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self._session.update_step_count(self.num_timesteps)
-        if self._session.should_stop:
-            return  # the last update is still to come; the end of training saves it
-        moved = self._session.curriculum.current_stage != self._stage
-        due = self.num_timesteps - self._checkpointed >= self._checkpoint_every
-        if moved or due:
-            self._stage = self._session.curriculum.current_stage
-            self._checkpointed = self.num_timesteps
-            self._save()
 
     def _on_training_end(self) -> None:
         self._evaluate_at_the_end()
         self._save()
 
+    def _resume(self) -> None:
+        """Go on from the checkpoint; what `learn` did of its own until here is undone."""
+        session, self._resumes = self._session, False
+        assert session.resumed_from is not None, "it was asked before"
+        session.restore()
+        restore(self.model, session.resumed_from, session.step)
+        self.num_timesteps = session.step
+        begin_anew(self.model)
+
     def _save(self) -> None:
-        normalized = self.model.get_vec_normalize_env()
+        if self.logger.name_to_value:  # what the last update recorded; it would not be there after a restore
+            self.logger.dump(self.num_timesteps)
         with self._session.checkpoint() as folder:
-            self.model.save(folder / "model.zip")
-            if normalized is not None:
-                normalized.save(str(folder / "vecnormalize.pkl"))
+            save(self.model, folder)
 
     def _evaluate(self, evaluator: Evaluator) -> None:
         normalized = self.model.get_vec_normalize_env()

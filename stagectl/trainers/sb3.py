@@ -53,7 +53,7 @@ def train(session: Session) -> None:
     model.set_logger(session_logger(session))
     model.learn(
         total_timesteps=budget,
-        callback=SessionCallback(session, recipe.trainer.checkpoint_every, make_environment),
+        callback=SessionCallback(session, make_environment),
     )
 
 

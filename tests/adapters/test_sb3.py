@@ -19,12 +19,13 @@ def run(tmp_path: Path) -> tuple[RunPaths, dict[str, object]]:
     from stagectl.adapters.sb3 import SessionCallback, session_logger
 
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("trainer: {command: [none], total_timesteps: 128}\ncurriculum: {stages: [CartPole-v1]}\n")
+    trainer = "{command: [none], total_timesteps: 128, checkpoint_every: 64}"
+    recipe.write_text(f"trainer: {trainer}\ncurriculum: {{stages: [CartPole-v1]}}\n")
     torch.set_num_threads(1)
     with attach(recipe) as session:
         model = sb3.PPO("MlpPolicy", "CartPole-v1", n_steps=64, batch_size=64, n_epochs=1, seed=0, device="cpu")
         model.set_logger(session_logger(session))
-        model.learn(128, callback=SessionCallback(session, checkpoint_every=64))
+        model.learn(128, callback=SessionCallback(session))
         return session.paths, dict(model.policy.state_dict())
 
 

@@ -92,7 +92,7 @@ def trained(recipe: Callable[..., Recipe], tmp_path: Path) -> Training:
             else:
                 model = build_model(session.recipe, session.curriculum)
                 model.set_logger(session_logger(session))
-                callback = SessionCallback(session, 100_000, make_environment)
+                callback = SessionCallback(session, make_environment)
                 model.learn(session.recipe.trainer.total_timesteps or 0, callback=[callback, _Look(look, seen)])
             return Trained(session.paths.folder, model, seen)
 
