@@ -46,12 +46,19 @@ RUN_HEADERS = ("run", "run_id", "run_name", "seed")
 COUNT_HEADERS = ("count", "n_episodes")  # beside a score that is a mean or a rate
 LENGTH_HEADERS = ("l", "episode_length", "length")  # `r,l,t` is what Stable-Baselines3's Monitor writes
 KEY_HEADERS, VALUE_HEADERS = ("metric", "tag", "name", "key"), ("value",)
-VISIT, ADVANCE, ATTEMPT = "visit", "advance_to", "attempt"
-OWN_HEADERS = ("step", "stage", "score", VISIT, ADVANCE)  # an exported run's, so that no metric may be read from them
+VISIT, ADVANCE, MEAN_OF, ATTEMPT = "visit", "advance_to", "mean_of", "attempt"
+OWN_HEADERS = (
+    "step",
+    "stage",
+    "score",
+    VISIT,
+    ADVANCE,
+    MEAN_OF,
+)  # an exported run's, so that no metric may be read from them
 METRIC = "metric:"  # begins the header of a metric whose own name would be taken for another column
 TAKEN = frozenset(STEP_HEADERS).union(
     SCORE_HEADERS, STAGE_HEADERS, RUN_HEADERS, COUNT_HEADERS, LENGTH_HEADERS, KEY_HEADERS, VALUE_HEADERS
-) | {VISIT, ADVANCE, ATTEMPT}
+) | {VISIT, ADVANCE, MEAN_OF, ATTEMPT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +185,8 @@ def found_metrics(header: Sequence[str], wanted: frozenset[str]) -> dict[str, st
 
 def _count(header: Sequence[str], score: str | None) -> str | None:
     """What a row's score is the mean of; where it is told as no mean, a count may be anything."""
+    if MEAN_OF in header:
+        return MEAN_OF
     is_mean = score is not None and ("mean" in score.lower() or "rate" in score.lower())
     return _guess(header, COUNT_HEADERS) if is_mean else None
 

@@ -72,7 +72,7 @@ def layout_of(source: Source) -> Layout:
     if not lines[comments].strip():
         raise TraceError(f"{source.name}: is empty; a trace has a header line and a row an episode")
     separator = max(_SEPARATORS, key=lambda character: _unquoted(lines[comments]).count(character))
-    reader = csv.reader(io.StringIO(line_end.join(lines[comments : comments + 20])), delimiter=separator)
+    reader = csv.reader((line + line_end for line in lines[comments : comments + 20]), delimiter=separator)
     try:
         header, *rows = list(reader)
     except csv.Error as error:

@@ -26,9 +26,9 @@ class Fold:
     def notes(self) -> tuple[str, ...]:
         said = []
         if self.superseded:
-            said.append(f"{_rows(self.superseded)} left out: a later attempt went on from before")
+            said.append(f"{counted(self.superseded, 'row')} left out: a later attempt went on from before")
         if self.late:
-            said.append(f"{_rows(self.late)} came late: put where the steps belong")
+            said.append(f"{counted(self.late, 'row')} came late: put where the steps belong")
         return tuple(said)
 
 
@@ -84,8 +84,9 @@ def _by_attempt(steps: Whole, attempts: Whole, column: str, place: Callable[[int
     return Fold(kept, superseded)
 
 
-def _rows(count: int) -> str:
-    return f"{count:,} row{'s' * (count != 1)}"
+def counted(count: int, thing: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
 
 
 def _disorder(

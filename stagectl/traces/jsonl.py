@@ -37,7 +37,7 @@ def is_event_log(source: Source) -> bool:
     """Whether its first line is an event of a run of ours."""
     try:
         first = json.loads(source.head().split(b"\n", 1)[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(first, dict) and {"seq", "attempt", "step", "time", "event"} <= first.keys()
 

@@ -10,13 +10,15 @@ import numpy as np
 
 from stagectl.errors import TraceError
 from stagectl.traces.columns import Chosen, Columns, choose, choose_metric, found_metrics
-from stagectl.traces.fold import fold
+from stagectl.traces.fold import counted, fold
 from stagectl.traces.table import Table
 from stagectl.traces.trace import Floats, Trace, Whole
 from stagectl.traces.values import ROW, floats, wholes, words
 
 if TYPE_CHECKING:
     import polars as pl
+
+_EMPTY = "\0empty"
 
 
 def traces_of(table: Table, columns: Columns) -> list[Trace]:
@@ -26,13 +28,13 @@ def traces_of(table: Table, columns: Columns) -> list[Trace]:
         TraceError: With its place: a column that is not there, a value that is no number, steps in disorder.
     """
     chosen = choose(table.header, columns, table.start)
-    frame = _without_blanks(table.read(chosen), chosen, table)
+    frame, notes = _without_blanks(table.read(chosen), chosen, table)
     if frame.is_empty():
         raise TraceError(f"{table.name}: has a header and no rows")
     traces = []
     for name, rows in _runs(table, frame, chosen):
         read = _long if chosen.key is not None else _wide
-        traces.append(read(replace(table, name=name), rows, chosen, columns))
+        traces.append(read(replace(table, name=name, notes=table.notes + notes), rows, chosen, columns))
     return traces
 
 
@@ -60,17 +62,21 @@ def taken(trace: Trace, rows: Any) -> Trace:
     )
 
 
-def _without_blanks(frame: pl.DataFrame, chosen: Chosen, table: Table) -> pl.DataFrame:
-    """Without blank lines, and where nobody can mend it without the rows that have no step."""
+def _without_blanks(frame: pl.DataFrame, chosen: Chosen, table: Table) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Without blank lines, and where nobody can mend it without the rows that have no step; with a note of those."""
     import polars as pl
 
     first = chosen.step or chosen.length or chosen.score
     if first is None or not frame[first].null_count():
-        return frame
-    frame = frame.with_row_index(ROW)
-    columns = [name for name in frame.columns if name != ROW]
-    empty = pl.all_horizontal(pl.col(*columns).is_null())
-    return frame.filter(~empty if table.can_be_mended or chosen.step is None else pl.col(first).is_not_null())
+        return frame, ()
+    values = pl.all_horizontal(pl.all().exclude(first).is_null())
+    frame = frame.with_columns(values.alias(_EMPTY)).with_row_index(ROW)
+    has_step = pl.col(first).is_not_null()
+    if table.can_be_mended or chosen.step is None:
+        return frame.filter(has_step | ~pl.col(_EMPTY)).drop(_EMPTY), ()
+    lost = frame.filter(~has_step & ~pl.col(_EMPTY)).height
+    note = f"{counted(lost, 'row')} left out: without a step"
+    return frame.filter(has_step).drop(_EMPTY), (note,) if lost else ()
 
 
 def _runs(table: Table, frame: pl.DataFrame, chosen: Chosen) -> list[tuple[str, pl.DataFrame]]:
@@ -175,7 +181,7 @@ def _steps(table: Table, frame: pl.DataFrame, chosen: Chosen, columns: Columns, 
 def _floats(table: Table, frame: pl.DataFrame, column: str, notes: list[str]) -> Floats:
     values, left_out = floats(table, frame, column)
     if left_out:
-        notes.append(f"{left_out:,} values of {column} left out: they are no finite numbers")
+        notes.append(f"{counted(left_out, 'value')} of {column} left out: not finite")
     return values
 
 

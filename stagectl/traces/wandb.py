@@ -40,7 +40,9 @@ def offline_tables(name: str, files: Sequence[Path]) -> list[Table]:
             for attempt, (_, read) in enumerate(parts)
             for row in read.rows
         ]
-        notes = [f"{file}: cut short; read up to there" for file, read in parts if read.is_cut]
+        notes = [
+            f"{file.name}: has no end: still running, killed or cut short" for file, read in parts if not read.has_end
+        ]
         if not rows:
             raise TraceError(f"{called}: this run logged nothing", hint=notes[0] if notes else "")
         tables.append(recorded_table(called, rows, notes))
@@ -48,12 +50,12 @@ def offline_tables(name: str, files: Sequence[Path]) -> list[Table]:
 
 
 class _Read:
-    """One `.wandb` file, up to where it is whole."""
+    """One `.wandb` file, up to where it is whole; a run that ended has said so in its file."""
 
     def __init__(self, file: Path) -> None:
         self.rows: list[dict[str, Any]] = []
         self.run_id = ""
-        self.is_cut = False
+        self.has_end = False
         for record in self._records(file):
             match record.WhichOneof("record_type"):
                 case "run":
@@ -62,6 +64,8 @@ class _Read:
                     items = record.history.item
                     row = {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
                     self.rows.append(row)
+                case "exit":
+                    self.has_end = True
 
     def _records(self, file: Path) -> Iterator[Any]:
         try:
@@ -85,7 +89,7 @@ class _Read:
                     record.ParseFromString(data)
                     yield record
             except (AssertionError, IndexError, DecodeError):  # what wandb's reader meets at a torn or damaged record
-                self.is_cut = True
+                self.has_end = False
             finally:
                 store.close()
 

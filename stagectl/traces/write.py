@@ -12,7 +12,7 @@ import numpy as np
 
 from stagectl.errors import UsageError
 from stagectl.runs import Event
-from stagectl.traces.columns import ADVANCE, VISIT, metric_header
+from stagectl.traces.columns import ADVANCE, MEAN_OF, VISIT, metric_header
 from stagectl.traces.run import trace_of_events
 from stagectl.traces.trace import Trace
 
@@ -65,7 +65,7 @@ def format_of(path: Path) -> str:
 
 
 def frame_of(trace: Trace) -> pl.DataFrame:
-    """The trace as a table: step, stage, score; visit, advance_to, count and a column a metric where there are any."""
+    """The trace as a table: step, stage, score, and where there are any visit, advance_to, mean_of and metrics."""
     import polars as pl
 
     names = pl.Series([*trace.stage_names, None], dtype=pl.String)
@@ -81,7 +81,7 @@ def frame_of(trace: Trace) -> pl.DataFrame:
     if trace.advances:
         columns.append(pl.Series(ADVANCE, [trace.advances.get(row) for row in range(len(trace))], dtype=pl.String))
     if trace.counts is not None:
-        columns.append(pl.Series("count", trace.counts))
+        columns.append(pl.Series(MEAN_OF, trace.counts))
     columns += [pl.Series(metric_header(name), values, nan_to_null=True) for name, values in trace.metrics.items()]
     frame = pl.DataFrame(columns)
     if trace.start is not None:
