@@ -112,7 +112,7 @@ criteria = conditions.map(written)
 
 # ── recipes ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-TOPS = ["a", "b", "c", "d"]
+TOPS = ["a", "a@1", "a#1", "a@1#2"]  # as a task's id may begin or end
 thresholds = st.sampled_from([0.1837, 0.3719, 0.4373, 0.6151, 0.7433])
 any_thresholds = st.one_of(
     thresholds,
@@ -248,7 +248,7 @@ operations = st.one_of(
     st.tuples(st.just("steps"), st.integers(1, 120)),
     st.tuples(st.just("late"), st.tuples(st.integers(0, 30), scores)),
     st.tuples(st.just("begin"), st.none()),
-    st.tuples(st.just("by name"), st.tuples(st.sampled_from([*TOPS, "a1", "b2", "nobody"]), scores)),
+    st.tuples(st.just("by name"), st.tuples(st.sampled_from([*TOPS, "a1", "a@12", "nobody"]), scores)),
     st.tuples(st.just("metric"), st.tuples(st.sampled_from([*METRICS, "unasked"]), scores)),
 )
 rare = st.tuples(st.just("manual"), st.one_of(st.none(), st.sampled_from(TOPS)))
@@ -277,6 +277,10 @@ class Player:
         self.tasks.append(task.id)
         return task.stage.name
 
+    def named(self, name: str) -> str:
+        """The name of a stage that is played, else one that is nobody's, and no id either."""
+        return name if name in [stage.name for stage in self.curriculum.played] else "nobody"
+
     def play(self, operation: Operation) -> Any:
         kind, value = operation
         curriculum = self.curriculum
@@ -292,7 +296,7 @@ class Player:
                 position, score = value
                 return curriculum.complete_task(self.tasks[position % len(self.tasks)] if self.tasks else "", score)
             case "by name":
-                return curriculum.complete_task(*value)
+                return curriculum.complete_task(self.named(value[0]), value[1])
             case "metric":
                 curriculum.record_metrics(dict([value]))
             case "manual":

@@ -115,7 +115,9 @@ def test_the_order_of_a_boundarys_episodes_makes_no_difference_to_the_bit(
             assert one.begin() == other.begin()
             batch.append((one.tasks[-1], value))
         elif kind in ("by name", "late"):
-            task = value[0] if kind == "by name" else one.tasks[value[0] % len(one.tasks)] if one.tasks else ""
+            task = (
+                one.named(value[0]) if kind == "by name" else one.tasks[value[0] % len(one.tasks)] if one.tasks else ""
+            )
             batch.append((task, value[1]))
         else:
             if kind == "steps":

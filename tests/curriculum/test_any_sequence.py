@@ -101,4 +101,4 @@ class AnySequence(RuleBasedStateMachine):
 
 
 TestAnySequence = AnySequence.TestCase
-TestAnySequence.settings = settings(max_examples=4000 if SEARCH else 80, stateful_step_count=40)
+TestAnySequence.settings = settings(max_examples=2000 if SEARCH else 80, stateful_step_count=40)
