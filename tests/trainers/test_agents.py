@@ -13,6 +13,7 @@ import pytest
 
 from stagectl.errors import Fault
 from stagectl.trainers.sb3 import check
+from tests.adapters.test_sb3_resume import Run, same
 from tests.trainers.conftest import SMALL
 
 MODULE = """
@@ -175,3 +176,13 @@ def test_a_run_of_several_agents_is_the_same_for_a_seed(trained: Any) -> None:
         return trained(STAGES, LEARNER, score="{return: [0, 1]}").all_of("episodes", "stage_transition")
 
     assert one() == one()
+
+
+def test_killed_and_gone_on_it_is_the_training_that_was_not_killed(recipe: Any) -> None:
+    """Checkpoints begin every block anew: in a stage of one agent, of two, and of four."""
+    settings = "n_envs: 2, n_steps: 8, batch_size: 32, n_epochs: 1, threads: 1, seed: 1"
+    written = recipe(STAGES, f"{{{settings}, total_timesteps: 640, checkpoint_every: 64}}", score="{return: [0, 1]}")
+    whole, killed = Run(written, "whole", []), Run(written, "killed", [128, 256, 512])
+    assert sum(event["event"] == "attempt_started" for event in killed.events) == 4
+    assert killed.training == whole.training
+    assert same(killed.parameters, whole.parameters)
