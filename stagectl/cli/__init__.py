@@ -13,7 +13,20 @@ import typer
 from typer.exceptions import TyperException
 
 from stagectl import __version__
-from stagectl.cli import advance, export, list_runs, logs, remove, report, run, simulate, status, stop, validate
+from stagectl.cli import (
+    advance,
+    export,
+    list_runs,
+    logs,
+    remove,
+    report,
+    run,
+    simulate,
+    status,
+    stop,
+    suggest,
+    validate,
+)
 from stagectl.errors import StagectlError, StorageError, UsageError
 
 HELP = """Staged reinforcement learning as one run: launch it, watch its stages, replay its transitions.
@@ -28,6 +41,7 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command("run")(run.command)
 app.command("status")(status.command)
 app.command("simulate")(simulate.command)
+app.command("suggest")(suggest.command)
 app.command("report")(report.command)
 app.command("list")(list_runs.command)
 app.command("logs")(logs.command)
@@ -62,7 +76,8 @@ def run_command(arguments: list[str]) -> int:
         code = app(arguments or ["--help"], standalone_mode=False)
     except TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
-        _report(UsageError(" ".join(message.split()), hint="stagectl --help"), arguments)
+        plain = " ".join(message.replace("Value error, ", "").split())  # pydantic's words within typer's
+        _report(UsageError(plain, hint="stagectl --help"), arguments)
         return 2
     except StagectlError as error:
         _report(error, arguments)

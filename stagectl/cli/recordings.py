@@ -26,6 +26,12 @@ ArgumentsArgument = Annotated[
         show_default=False,
     ),
 ]
+AsRecorded = Annotated[
+    bool, typer.Option("--as-recorded", help="Let scores drive whatever stage is on, whatever stage they are of.")
+]
+Window = Annotated[
+    int | None, typer.Option("--window", help="Episodes after an exit that judge it; 200.", min=1, show_default=False)
+]
 StepColumn = Annotated[str | None, typer.Option("--step-column", help="The column of steps.")]
 ScoreColumn = Annotated[str | None, typer.Option("--score-column", help="The column of scores.")]
 StageColumn = Annotated[str | None, typer.Option("--stage-column", help="The column of stages' names.")]

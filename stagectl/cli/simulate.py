@@ -15,6 +15,7 @@ import typer
 from stagectl.cli.options import print_json, warn
 from stagectl.cli.recordings import (
     ArgumentsArgument,
+    AsRecorded,
     CountColumn,
     RunColumn,
     ScoreColumn,
@@ -23,6 +24,7 @@ from stagectl.cli.recordings import (
     StepColumn,
     StepFactor,
     StepsPerRow,
+    Window,
     bar,
     columns_of,
     split,
@@ -47,13 +49,12 @@ def command(
         list[Path] | None, typer.Option("--recipe", help="The recipe to try; several are compared; else the defaults.")
     ] = None,
     stages: Annotated[int | None, typer.Option("--stages", help="How many stages, without a recipe.", min=1)] = None,
-    as_recorded: Annotated[
-        bool, typer.Option("--as-recorded", help="Let scores drive whatever stage is on, whatever stage they are of.")
-    ] = False,
+    as_recorded: AsRecorded = False,
     sweep: Annotated[
         list[str] | None, typer.Option("--sweep", help="Vary a key; repeatable.", metavar="KEY=FROM:TO:STEP|KEY=a,b")
     ] = None,
     rank: Annotated[Rank, typer.Option("--rank", help="Which variants of a sweep come first.")] = "steps",
+    window: Window = None,
     explain: Annotated[
         int | None, typer.Option("--explain", help="What the criterion waited for at that step.", metavar="STEP", min=0)
     ] = None,
@@ -93,7 +94,7 @@ def command(
     traces = read_traces(sources, columns_of(step_column, score_column, stage_column, run_column, *units, metrics))
     with contextlib.redirect_stdout(sys.stderr):  # what a user's class prints is no result
         if axes:
-            show = _swept(traces, recipes, stages, axes, rank, as_recorded)
+            show = _swept(traces, recipes, stages, axes, rank, window, as_recorded)
         elif explain is not None:
             show = _explained(traces, recipes, stages, explain, as_recorded)
         else:
@@ -142,18 +143,20 @@ def _swept(
     stages: int | None,
     axes: Sequence[Axis],
     rank: Rank,
+    window: int | None,
     as_recorded: bool,
 ) -> Callable[[Output], None]:
     """Every variant of one recipe on all traces."""
     from stagectl.simulate import default_recipe
     from stagectl.simulate.data import sweep_data, sweep_rows
+    from stagectl.simulate.sweep import WINDOW
     from stagectl.simulate.variants import sweep_by_core
     from stagectl.view import show_sweep
 
     recipe = recipes[0] if recipes else default_recipe(traces, stages)
     variants = math.prod(len(axis.values) for axis in axes)
     with bar(f"replaying {variants:,} variants", variants * sum(map(len, traces))) as progress:
-        swept = sweep_by_core(recipe, traces, axes, as_recorded=as_recorded, progress=progress)
+        swept = sweep_by_core(recipe, traces, axes, as_recorded=as_recorded, window=window or WINDOW, progress=progress)
     return lambda output: _print(output, lambda: show_sweep(swept, rank), lambda: sweep_data(swept), sweep_rows(swept))
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from stagectl.curriculum import CurriculumEnd, Decision, Stage, StagedProgressiveCurriculum, StageTransition
-from stagectl.curriculum.smoothing import Ema
+from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, StageTransition
 from stagectl.simulate.recording import Visit, visits_of
 from stagectl.simulate.story import BY_PERFORMANCE
 from stagectl.simulate.sweep import WINDOW
@@ -23,7 +19,8 @@ def false_exits(
     """By a stage's index, whether its last exit was a false one; of the exits that the data can judge.
 
     An exit can be judged if the performance made it, and `window` more episodes of the stage were recorded after it.
-    It is false if within these the performance, had the stage gone on, falls below the threshold that it had reached.
+    It is false if the mean of their scores is below the threshold: what was reached did not last. The smoothed
+    performance judges nothing here: having just reached the threshold, it is below it again after one failed episode.
     """
     visits = visits_of(trace, curriculum) if timeline.aligned else None
     judged = {}
@@ -33,12 +30,12 @@ def false_exits(
             continue
         decision, entered, number = last
         if visits is None:
-            rows = _own_rows(trace, None, 0 if number == 1 else int(trace.steps.searchsorted(entered, "right")))
-            fell = _fell_back(stage, trace, rows, decision.step, decision.threshold, window)
+            rows = own_rows(trace, None, 0 if number == 1 else int(trace.steps.searchsorted(entered, "right")))
+            fell = _fell_back(trace, rows, decision.step, decision.threshold, window)
         else:
             visit = visits[stage.name, number]
             exit_at = visit.entered + decision.step - entered
-            fell = _fell_back(stage, trace, _own_rows(trace, visit, 0), exit_at, decision.threshold, window)
+            fell = _fell_back(trace, own_rows(trace, visit, 0), exit_at, decision.threshold, window)
         if fell is not None:
             judged[index] = fell
     return judged
@@ -58,7 +55,7 @@ def _last_exit(timeline: Timeline, index: int) -> tuple[Decision, int, int] | No
     return found
 
 
-def _own_rows(trace: Trace, visit: Visit | None, first: int) -> NDArray[np.intp]:
+def own_rows(trace: Trace, visit: Visit | None, first: int) -> NDArray[np.intp]:
     """The rows whose scores count for the stage: in a visit those of its own stage and visit, else all from `first`."""
     if visit is None:
         return first + np.flatnonzero(~np.isnan(trace.scores[first:]))
@@ -71,25 +68,12 @@ def _own_rows(trace: Trace, visit: Visit | None, first: int) -> NDArray[np.intp]
     return visit.first + np.flatnonzero(own)
 
 
-def _fell_back(
-    stage: Stage, trace: Trace, rows: NDArray[np.intp], exit_at: int, threshold: float | None, window: int
-) -> bool | None:
+def _fell_back(trace: Trace, rows: NDArray[np.intp], exit_at: int, threshold: float | None, window: int) -> bool | None:
     """Whether it did; None where too little was recorded to tell."""
     counts = np.ones(len(rows), np.int64) if trace.counts is None else trace.counts[rows]
     until = int(trace.steps[rows].searchsorted(exit_at, "right"))
     if threshold is None or counts[until:].sum() < window:
         return None
-    average = Ema(stage.transition_smoothing, zero_start=stage.ema == "zero_start")
-    after = 0
-    columns: Any = zip(trace.steps[rows].tolist(), trace.scores[rows].tolist(), counts.tolist(), strict=True)
-    for step, together in groupby(columns, key=lambda row: row[0]):
-        scores = [score for _, score, count in together for _ in range(count)]
-        average.add_together(scores)
-        if step <= exit_at:
-            continue
-        after += len(scores)
-        if average.value < threshold:
-            return True
-        if after >= window:
-            break
-    return False
+    upto = int(counts[until:].cumsum().searchsorted(window)) + 1
+    after, weights = trace.scores[rows][until : until + upto], counts[until : until + upto]
+    return bool(np.average(after, weights=weights) < threshold)

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from stagectl.errors import TraceError
+from stagectl.recipe import Recipe
+from stagectl.simulate.axes import untouched
+from stagectl.simulate.sweep import WINDOW, Axis, Floats, Sweep
+from stagectl.simulate.variants import sweep_by_core
+from stagectl.traces import Trace
+
+THRESHOLDS = Axis("performance_threshold", tuple(round(0.05 * number, 2) for number in range(10, 20)))
+SMOOTHINGS = Axis("transition_smoothing", (0.005, 0.01, 0.02, 0.05, 0.1, 0.2))
+ALLOWED = 0.05  # of the exits may be false
+SURE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +35,84 @@ class Suggestion:
     exits: int
     reasons: tuple[str, ...]
     yaml: str
+
+
+def suggest(
+    traces: Sequence[Trace],
+    recipe: Recipe,
+    *,
+    as_recorded: bool = False,
+    window: int = WINDOW,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Suggestion:
+    """Try thresholds from 0.5 to 0.95 with smoothings from 0.005 to 0.2 on the recordings.
+
+    The threshold is the lowest at which fewer than 5 % of the exits were false: the earliest exit that holds. Below
+    0.5 nothing is tried: what fails more often than not is not learnt. The smoothing is, of those that hold at this
+    threshold, the one with which the stages are left first.
+
+    Raises:
+        TraceError: No exit can be judged, or false exits are at 5 % or more wherever one can.
+    """
+    sweep = sweep_by_core(
+        recipe, traces, (THRESHOLDS, SMOOTHINGS), as_recorded=as_recorded, window=window, progress=progress
+    )
+    judged, fell_back = sweep.judged.sum((-2, -1)), sweep.fell_back.sum((-2, -1))
+    share = sweep.false_exit_share()
+    if not judged.any():
+        hint = f"judge by fewer: --window N (now {window:,}); or record on after the threshold is reached"
+        raise TraceError(
+            f"no exit can be judged: after none were {window:,} more episodes of its stage recorded", hint=hint
+        )
+    holds = share < ALLOWED  # NaN, where nothing was judged, does not
+    if not holds.any():
+        raise TraceError(_none_holds(sweep), hint="the scores are too noisy for these traces; record more, or longer")
+    row = int(holds.any(axis=1).argmax())
+    steps = _median_end(sweep)
+    column = int(np.where(holds[row], steps[row], math.inf).argmin())
+    threshold, smoothing = THRESHOLDS.values[row], SMOOTHINGS.values[column]
+    exits, false = int(judged[row, column]), int(fell_back[row, column])
+    reasons = [
+        f"{threshold:g} is the lowest threshold from 0.5 on at which fewer than 5 % of the exits were false",
+        *([_one_lower(sweep, row - 1)] if row else []),
+        f"of the smoothings that hold there, {smoothing:g} leaves the last stage that is left first (median: step "
+        f"{steps[row, column]:,.0f})",
+        f"an exit is judged by the {window:,} episodes of its stage after it; {_still_possible(false, exits)}",
+        *untouched(recipe, sweep.axes),
+        *sweep.notes,
+    ]
+    yaml = f"curriculum: {{performance_threshold: {threshold:g}, transition_smoothing: {smoothing:g}}}"
+    return Suggestion(threshold, smoothing, false, exits, tuple(reasons), yaml)
+
+
+def _median_end(sweep: Sweep) -> Floats:
+    """The median over traces of the step at which the last of the stages that are left is left; inf: none is."""
+    ends = np.where(np.isnan(sweep.left), -math.inf, sweep.left).max(axis=-1)
+    medians: Floats = np.median(np.where(np.isfinite(ends), ends, math.inf), axis=-1)
+    return medians
+
+
+def _one_lower(sweep: Sweep, row: int) -> str:
+    judged, fell_back = sweep.judged[row].sum((-2, -1)), sweep.fell_back[row].sum((-2, -1))
+    if not judged.any():
+        return f"at {THRESHOLDS.values[row]:g} no exit can be judged"
+    best = int(np.where(judged > 0, fell_back / np.maximum(judged, 1), math.inf).argmin())
+    return f"at {THRESHOLDS.values[row]:g} the fewest were {fell_back[best]} of {judged[best]}"
+
+
+def _none_holds(sweep: Sweep) -> str:
+    share = sweep.false_exit_share()
+    at = np.unravel_index(int(np.nanargmin(share)), share.shape)
+    judged, false = int(sweep.judged[at].sum()), int(sweep.fell_back[at].sum())
+    values = f"threshold {THRESHOLDS.values[at[0]]:g} with smoothing {SMOOTHINGS.values[at[1]]:g}"
+    return f"5 % or more of the exits are false whatever is tried; the fewest are {false} of {judged}, at {values}"
+
+
+def _still_possible(false: int, exits: int) -> str:
+    """Clopper and Pearson's upper limit (Biometrika 26, 1934), found by halving."""
+    low, high = false / exits, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        chance = sum(math.comb(exits, k) * middle**k * (1 - middle) ** (exits - k) for k in range(false + 1))
+        low, high = (middle, high) if chance > 1 - SURE else (low, middle)
+    return f"{exits} exits, of which {false} were false, rule out with {SURE:.0%} only that more than {high:.0%} are"

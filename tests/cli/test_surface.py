@@ -14,10 +14,15 @@ SURFACE = {
     "run": "RECIPE KEY=VALUE --from --only --detach --dry-run --output --progress",
     "status": "RUN_ID --watch --output --progress",
     "simulate": (
-        "TRACE KEY=VALUE --recipe --stages --as-recorded --sweep --rank --explain --price --steps-per-second "
+        "TRACE KEY=VALUE --recipe --stages --as-recorded --sweep --rank --window --explain --price --steps-per-second "
         "--step-column --score-column --stage-column --run-column --count-column --steps-per-row --step-factor "
         "--score-range --output"
     ),
+    "suggest": (
+        "TRACE KEY=VALUE --recipe --as-recorded --window --step-column --score-column --stage-column --run-column "
+        "--count-column --steps-per-row --step-factor --score-range --output"
+    ),
+    "report": "RUN_ID --to",
     "list": "-n --output",
     "logs": "RUN_ID --follow --lines",
     "stop": "RUN_ID --grace",

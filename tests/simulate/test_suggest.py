@@ -1,0 +1,78 @@
+"""A suggestion is the lowest threshold whose exits hold, and says how little it may rest on."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from stagectl.errors import TraceError
+from stagectl.simulate import default_recipe
+from stagectl.simulate.suggest import Suggestion, suggest
+from stagectl.traces import Trace, trace_of
+
+
+def trace_with(seed: int, shares: list[float]) -> Trace:
+    chance = random.Random(seed)
+    steps = range(10, 10 * len(shares) + 1, 10)
+    return trace_of(f"seed {seed}", steps, [float(chance.random() < share) for share in shares])
+
+
+def steady(seed: int) -> Trace:
+    """Success rises from 0 to 0.97 over 300 episodes, and stays."""
+    return trace_with(seed, [min(0.97, at / 300) for at in range(2000)])
+
+
+def relapsing(seed: int) -> Trace:
+    """Success comes to 0.6, is 0 for 200 episodes, and then goes on as it would have."""
+    return trace_with(seed, [0.0 if 900 <= at < 1100 else min(0.97, at / 1500) for at in range(3000)])
+
+
+def halting(seed: int) -> Trace:
+    """Success is 0.5 for a long time before it rises."""
+    return trace_with(seed, [0.5 if at < 1500 else 0.97 for at in range(3000)])
+
+
+def suggested(traces: list[Trace], window: int = 300) -> Suggestion:
+    return suggest(traces, default_recipe(traces, 2), window=window)
+
+
+def test_the_threshold_is_the_lowest_whose_exits_hold() -> None:
+    assert suggested([steady(seed) for seed in range(3)]).performance_threshold == 0.5
+    found = suggested([halting(seed) for seed in range(3)])
+    assert found.performance_threshold > 0.5
+    assert (found.false_exits, found.exits) == (0, 3)
+
+
+def test_the_smoothing_is_the_quickest_whose_exits_hold() -> None:
+    assert suggested([steady(seed) for seed in range(3)]).transition_smoothing > 0.005
+    assert suggested([relapsing(seed) for seed in range(3)]).transition_smoothing == 0.005
+
+
+def test_the_reasons_say_what_was_tried_and_how_little_it_rests_on() -> None:
+    told = "\n".join(suggested([halting(seed) for seed in range(3)]).reasons)
+    assert "is the lowest threshold from 0.5 on at which fewer than 5 % of the exits were false" in told
+    assert "the fewest were" in told
+    assert "an exit is judged by the 300 episodes of its stage after it" in told
+    assert "3 exits, of which 0 were false, rule out with 95% only that more than 63% are" in told
+
+
+def test_the_line_is_ready_for_the_recipe() -> None:
+    found = suggested([steady(0)])
+    values = (
+        f"performance_threshold: {found.performance_threshold:g}, transition_smoothing: {found.transition_smoothing:g}"
+    )
+    assert found.yaml == f"curriculum: {{{values}}}"
+
+
+def test_where_no_exit_can_be_judged_nothing_is_proposed() -> None:
+    with pytest.raises(TraceError, match="no exit can be judged: after none were 5,000 more episodes") as caught:
+        suggested([steady(0)], window=5000)
+    assert "--window" in caught.value.hint
+
+
+def test_where_no_exit_holds_the_nearest_is_named() -> None:
+    chance = random.Random(0)
+    noise = trace_of("noise", range(10, 20_001, 10), [float(chance.random() < 0.45) for _ in range(2000)])
+    with pytest.raises(TraceError, match="5 % or more of the exits are false whatever is tried; the fewest are 1 of 1"):
+        suggested([noise], window=1000)
