@@ -21,6 +21,7 @@ from stagectl.errors import CurriculumError, Fault
 class _Copy:
     """One of the environments that a block plays, from its first slot on."""
 
+    first: int
     task: Task
     episode: Episode
     slots: dict[Any, int]  # of all agents that there may be
@@ -110,7 +111,7 @@ class AgentsVecEnv(VecEnv):
                 self._cut([copy for at, copy in enumerate(copies) if at not in over])
                 self._fill(block, task)
                 return
-            copies[index] = self._begin(task, min(copies[index].slots.values()))
+            copies[index] = self._begin(task, copies[index].first)
 
     def _fill(self, block: int, task: Task) -> None:
         """Have the block play the task's stage, in as many copies as fill it."""
@@ -129,7 +130,7 @@ class AgentsVecEnv(VecEnv):
         seed = None if key in self._seeded else self._episode_seeds[first]
         self._seeded.add(key)
         slots = {agent: first + at for at, agent in enumerate(env.possible_agents)}
-        copy = _Copy(task, Episode(env, seed), slots)
+        copy = _Copy(first, task, Episode(env, seed), slots)
         for agent, slot in slots.items():
             self._see(slot, copy.episode.observations.get(agent))
         return copy
