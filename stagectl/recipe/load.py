@@ -9,6 +9,7 @@ from pathlib import Path
 from stagectl.errors import CurriculumError
 from stagectl.recipe.compose import read_recipe_data
 from stagectl.recipe.model import Recipe, recipe_from_data
+from stagectl.recipe.overrides import overridden
 from stagectl.recipe.source import read_source, write_source
 
 
@@ -32,13 +33,15 @@ def write_resolved(recipe: Recipe) -> str:
     return write_source(recipe.to_data())
 
 
-def read_resolved(path: Path, *, folder: Path) -> Recipe:
+def read_resolved(path: Path, *, folder: Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe that a run keeps. `folder` is where the recipe's own modules and scripts are.
 
     Raises:
-        RecipeError: The file is not what `write_resolved` wrote.
+        RecipeError: The file is not what `write_resolved` wrote, or what is laid over it is wrong.
     """
     source = read_source(path)
+    for override in overrides:
+        source = overridden(source, override)
     try:
         recipe = recipe_from_data(source.data, name=path.stem, folder=folder)
     except CurriculumError as error:

@@ -15,7 +15,6 @@ from stagectl.curriculum.fields import (
     flag,
     list_of_text,
     mapping,
-    number,
     one_of,
     optional,
     read_fields,
@@ -24,6 +23,7 @@ from stagectl.curriculum.fields import (
     whole,
 )
 from stagectl.errors import CurriculumError, Fault, RecipeError
+from stagectl.recipe.launch import Launch, read_launch
 from stagectl.recipe.source import Source
 
 SEED_TARGETS = (
@@ -48,14 +48,6 @@ class Trainer:
 
 
 @dataclass(frozen=True)
-class Launch:
-    """Where the job runs, and how many seconds a stop waits for the trainer before it is killed."""
-
-    backend: str = "local"
-    stop_grace: float = 60.0
-
-
-@dataclass(frozen=True)
 class Wandb:
     """The mirror of the run to Weights & Biases."""
 
@@ -75,7 +67,7 @@ class Recipe:
     stages: tuple[Stage, ...]
     curriculum: Mapping[str, Any]
     trainer: Trainer = Trainer()
-    launch: Launch = Launch()
+    launch: Launch = field(default_factory=Launch)
     wandb: Wandb = Wandb()
     run: str | None = None
     source: Source | None = field(default=None, repr=False, compare=False)
@@ -121,7 +113,7 @@ class Recipe:
             "run": self.run,
             "trainer": trainer,
             "curriculum": dict(self.curriculum),
-            "launch": {"backend": self.launch.backend, "stop_grace": self.launch.stop_grace},
+            "launch": self.launch.to_data(),
             "wandb": {
                 "enabled": self.wandb.enabled,
                 "project": self.wandb.project,
@@ -153,7 +145,7 @@ def recipe_from_data(data: Mapping[str, Any], *, name: str, folder: Path, own_ke
         stages=_stages(curriculum, faults) if "curriculum" in values else (),
         curriculum=curriculum,
         trainer=_trainer(values.get("trainer", {}), faults),
-        launch=Launch(**read_fields(_LAUNCH_FIELDS, values.get("launch", {}), ("launch",), faults)),
+        launch=read_launch(values.get("launch", {}), faults),
         wandb=Wandb(**read_fields(_WANDB_FIELDS, values.get("wandb", {}), ("wandb",), faults)),
         run=values.get("run"),
     )
@@ -222,7 +214,6 @@ _TRAINER_FIELDS = {
     "seed": whole(),
     "checkpoint_every": whole(1),
 }
-_LAUNCH_FIELDS = {"backend": one_of("local"), "stop_grace": number(0)}
 _WANDB_FIELDS = {
     "enabled": flag,
     "project": optional(text),

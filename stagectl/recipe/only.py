@@ -28,12 +28,14 @@ def only_stage(recipe: Recipe, name: str) -> Recipe:
     entry: dict[str, Any] = {"curriculum": written} if isinstance(written, str) else dict(written)
     entry = {key: value for key, value in entry.items() if key not in OF_OTHERS}
     if stage.next:
-        entry["next"] = [{**edge, "to": END} for edge in entry["next"]]
+        by_criterion = {edge.get("when"): {**edge, "to": END} for edge in entry["next"]}
+        entry["next"] = list(by_criterion.values())
     elif stage.transition_criteria is not None and not SAYS_WHEN & set(entry):
         entry.update(_criterion(stage))
     if stage.goto:
         entry["on_timeout"] = "advance"  # where it would go to is not there; it is over
-    shared = {key: value for key, value in recipe.curriculum.items() if key not in ("stages", "start")}
+    of_all = ("stages", "start") if stage.max_steps is not None else ("stages", "start", "on_timeout")
+    shared = {key: value for key, value in recipe.curriculum.items() if key not in of_all}
     data = {**recipe.to_data(), "curriculum": {**shared, "stages": [entry]}}
     return replace(recipe_from_data(data, name=f"{recipe.name}-{name}", folder=recipe.folder), source=recipe.source)
 
