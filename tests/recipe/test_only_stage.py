@@ -37,6 +37,17 @@ def test_a_group_alone_is_done_as_it_is_among_the_others() -> None:
     assert curriculum.end is not None
 
 
+def test_what_only_makes_sense_among_the_others_is_left_out() -> None:
+    ways = [{"to": "b"}, {"to": "c"}, {"to": "c", "when": "steps >= 9"}]
+    limited = {"curriculum": "b", "max_visits": 1, "max_steps": 5, "demote": {"to": "a", "below": 0.1, "patience": 9}}
+    among = recipe({"curriculum": "a", "next": ways}, limited, "c", on_timeout="advance")
+    assert [(edge.to, edge.when) for edge in only_stage(among, "a").stages[0].next] == [
+        ("end", None),
+        ("end", "steps >= 9"),
+    ]
+    assert only_stage(among, "b").stages[0].on_timeout == "advance"
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
