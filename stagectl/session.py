@@ -201,7 +201,9 @@ class Session:
         """
         step, attempt = self.step, self._log.attempt
         name = f"step-{step:012d}"
-        final = self.paths.checkpoints / (name if attempt == 1 else f"{name}-attempt-{attempt}")
+        final = self.paths.checkpoints / name
+        if final.exists():  # of an attempt that another superseded; it stays
+            final = final.with_name(f"{name}-attempt-{attempt}")
         beside = final.with_name(f".{final.name}.tmp")
         shutil.rmtree(beside, ignore_errors=True)
         make_folder(beside)

@@ -35,9 +35,15 @@ class Standing:
                 return replace(self, performance=tuple(event["performance"]))
             case "stage_transition":
                 return replace(self, current=event["to_stage"])
-            case "stage_started":  # a resumed attempt may begin in an earlier stage than the last one stood in
-                return replace(self, current=event["stage"])
+            case "attempt_started" if "after" in event:
+                return self._going_on(event)
         return self
+
+    def _going_on(self, event: Mapping[str, Any]) -> Standing:
+        """At a later attempt's beginning: in what stage it begins, and under what recipe."""
+        stages = tuple(Stage.from_dict(stage) for stage in event["stages"]) if "stages" in event else self.stages
+        before = dict(zip((m.name for _, m in members_of(self.stages)), self.performance, strict=True))
+        return Standing(stages, event["stage"], tuple(before.get(member.name) for _, member in members_of(stages)))
 
 
 def is_point(event: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""`stagectl run`: launch a recipe, then watch it."""
+"""`stagectl run`: launch a recipe, or go on with a run, then watch it."""
 
 from __future__ import annotations
 
@@ -9,49 +9,128 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stagectl.cli.options import Output, OutputOption, OverridesArgument, ProgressOption, print_json, say, warn
+from stagectl.cli.options import (
+    Output,
+    OutputOption,
+    OverridesArgument,
+    ProgressOption,
+    complete_run,
+    print_json,
+    say,
+    warn,
+)
 
 if TYPE_CHECKING:
     from stagectl.recipe import Recipe
+    from stagectl.runs import RunPaths, RunStatus
+
+ResumeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Go on with this run from its newest checkpoint; its own recipe where none is named.",
+        metavar="RUN_ID",
+        autocompletion=complete_run,
+    ),
+]
 
 
 def command(
-    recipe: Annotated[Path, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE", show_default=False)],
+    recipe: Annotated[
+        Path | None, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE", show_default=False)
+    ] = None,
     overrides: OverridesArgument = None,
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Do not watch; print the run's id alone.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and start nothing.")] = False,
     start: Annotated[str | None, typer.Option("--from", help="Begin in this stage.", metavar="STAGE")] = None,
     only: Annotated[str | None, typer.Option("--only", help="Train this stage alone.", metavar="STAGE")] = None,
+    resume: ResumeOption = None,
+    accept: Annotated[
+        bool, typer.Option("--accept-recipe-change", help="With --resume: go on under a recipe that differs.")
+    ] = False,
     output: OutputOption = "table",
     progress: ProgressOption = "auto",
 ) -> None:
-    """Launch a recipe as one run, and watch it.
+    """Launch a recipe as one run, or go on with a run, and watch it.
 
     Ctrl-C leaves the view; the run goes on. A value laid over the recipe's: stagectl run R trainer.seed=3.
     """
     from stagectl.errors import UsageError
-    from stagectl.launch import local
-    from stagectl.recipe import load_recipe, only_stage
 
     if start and only:
         raise UsageError("--from and --only each choose the stages; give one of them")
-    loaded = load_recipe(recipe, [*(overrides or []), *([f"curriculum.start={json.dumps(start)}"] if start else [])])
-    loaded = only_stage(loaded, only) if only else loaded
-    warn(loaded)
-    if dry_run:
-        _show_plan(loaded, output)
-        return
-    if sys.stderr.isatty():
-        say("checking the recipe …")
-    local.check(loaded)
-    paths = local.start(loaded)
+    laid_over = list(overrides or [])
+    if resume is not None:
+        if start or only or dry_run:
+            raise UsageError("--from, --only and --dry-run are for a new run; --resume goes on with one")
+        paths = _resume(resume, recipe, laid_over, accept=accept)
+    else:
+        if recipe is None:
+            raise UsageError(
+                "Missing argument 'RECIPE'", hint="stagectl run RECIPE; to go on: stagectl run --resume RUN_ID"
+            )
+        if accept:
+            raise UsageError("--accept-recipe-change goes with --resume RUN_ID")
+        loaded = _load(recipe, laid_over, start, only)
+        if dry_run:
+            _show_plan(loaded, output)
+            return
+        paths = _start(loaded)
     if detach:
         _print_id(paths.run_id, output)
         return
     from stagectl.cli.watching import watch_run
 
-    say(f"started run {paths.run_id}")
+    if resume is None:
+        say(f"started run {paths.run_id}")
     raise typer.Exit(watch_run(paths, progress, output))
+
+
+def _load(file: Path, overrides: list[str], start: str | None, only: str | None) -> Recipe:
+    from stagectl.recipe import load_recipe, only_stage
+
+    loaded = load_recipe(file, [*overrides, *([f"curriculum.start={json.dumps(start)}"] if start else [])])
+    loaded = only_stage(loaded, only) if only else loaded
+    warn(loaded)
+    return loaded
+
+
+def _start(recipe: Recipe) -> RunPaths:
+    from stagectl.launch import local
+
+    _say_checking()
+    local.check(recipe)
+    return local.start(recipe)
+
+
+def _resume(run_id: str, file: Path | None, overrides: list[str], *, accept: bool) -> RunPaths:
+    from stagectl.launch.resume import resume, stored_recipe
+    from stagectl.recipe import load_recipe
+    from stagectl.runs import find_run
+
+    paths = find_run(run_id)
+    if file is not None and "=" in file.name and not file.exists():  # the first of the overrides
+        file, overrides = None, [str(file), *overrides]
+    recipe = stored_recipe(paths, tuple(overrides)) if file is None else load_recipe(file, overrides)
+    _say_checking()
+    status = resume(paths, recipe, accept_changes=accept)
+    for reason in status.resumed["rejected"] if status.resumed else ():
+        say(f"passed over a checkpoint: {reason}")
+    say(f"{paths.run_id} {_where(status)}")
+    return paths
+
+
+def _where(status: RunStatus) -> str:
+    from stagectl.view.words import steps
+
+    if status.resumed is not None and status.resumed["path"] is None:
+        return f"begins again at step 0, attempt {status.attempt}: it has no checkpoint"
+    stage = f"stage {status.current + 1} of {len(status.curriculum)} ({status.name_of(status.current)})"
+    return f"resumes {stage} at step {steps(status.step)}, attempt {status.attempt}"
+
+
+def _say_checking() -> None:
+    if sys.stderr.isatty():
+        say("checking the recipe …")
 
 
 def _print_id(run_id: str, output: Output) -> None:

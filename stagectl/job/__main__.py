@@ -116,7 +116,7 @@ class _Run:
 
     def _attempt(self, number: int, start: Beginning, reason: str) -> Ending:
         """One attempt, from what tells its beginning to what tells its end."""
-        facts = {} if number == 1 else {"reason": reason, **start.facts(self._paths)}
+        facts = {} if number == 1 else {"reason": reason, "stage": self._stage_at(start), **start.facts(self._paths)}
         changed = self._recipe.facts() if self._accepted else {}
         with EventLog(self._paths.events, attempt=number) as log:
             _tell_untold(self._paths, log)
@@ -124,6 +124,12 @@ class _Run:
             log.append("attempt_started", start.step, command=command, **facts, **changed)
         self._start_mirror()
         return self._ended(number, run_attempt(self._paths, self._recipe, number, start))
+
+    def _stage_at(self, start: Beginning) -> int:
+        """The index of the curriculum's stage in which an attempt begins."""
+        if start.checkpoint is None:
+            return int(self._recipe.facts()["start"])
+        return [stage.name for stage in self._recipe.stages].index(start.checkpoint.stage)
 
     def _ended(self, number: int, ending: Ending) -> Ending:
         status = read_status(self._paths)

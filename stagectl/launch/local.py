@@ -15,9 +15,13 @@ from stagectl.errors import Fault, JobError
 from stagectl.job.training import PYTHON, signal_group
 from stagectl.recipe import Recipe, read_resolved, write_resolved
 from stagectl.runs import (
+    ATTEMPT_VARIABLE,
+    CHECKPOINT_VARIABLE,
     ENDED,
+    RUN_VARIABLE,
     Ending,
     EventLog,
+    FileLock,
     RunPaths,
     RunStatus,
     StatusReader,
@@ -28,9 +32,11 @@ from stagectl.runs import (
     outcome_of,
     read_json,
     read_liveness,
+    read_status,
     write_json,
 )
 
+OF_A_TRAINER = (RUN_VARIABLE, ATTEMPT_VARIABLE, CHECKPOINT_VARIABLE)  # another run's, where one starts this from there
 START_SECONDS = 60.0
 STOP_POLL_SECONDS = 0.2
 
@@ -66,21 +72,8 @@ def start(recipe: Recipe) -> RunPaths:
         JobError: The job process ended before it had started training.
     """
     paths = create_run(recipe.run or new_run_id(recipe.name), write_resolved(recipe), recipe.folder, recipe.facts())
-    log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        job = subprocess.Popen(
-            [*PYTHON, "stagectl.job", str(paths.folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    finally:
-        os.close(log)
     reader = StatusReader(paths)
-    _await(lambda: reader.read().started is not None or job.poll() is not None, START_SECONDS)
-    if job.poll() is not None and reader.read().ended is None:
-        raise JobError(f"the job of run {paths.run_id} did not start", hint=f"its output is in {paths.log}")
+    start_job(paths, lambda _: reader.read().started is not None)
     return paths
 
 
@@ -124,6 +117,33 @@ def _kill_trainer(paths: RunPaths) -> None:
         message = f"{paths.run_id}: its job process is gone, and the process that trains is not the one that it started"
         raise JobError(message, hint=f"end whatever holds {paths.events}")
     signal_group(trainer["pid"], signal.SIGKILL)
+
+
+def start_job(paths: RunPaths, started: Callable[[int], bool], lock: FileLock | None = None) -> None:
+    """Start the job process and wait until it has; `started` is asked with its pid. It takes over a lock held here.
+
+    Raises:
+        JobError: It ended before, without a word about the run's end.
+    """
+    held = () if lock is None else (lock.fd,)
+    log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        job = subprocess.Popen(
+            [*PYTHON, "stagectl.job", str(paths.folder), *map(str, held)],
+            env={name: value for name, value in os.environ.items() if name not in OF_A_TRAINER},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=held,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+        if lock is not None:
+            lock.release()
+    _await(lambda: started(job.pid) or job.poll() is not None, START_SECONDS)
+    if job.poll() is not None and read_status(paths).ended is None:
+        raise JobError(f"the job of run {paths.run_id} did not start", hint=f"its output is in {paths.log}")
 
 
 def _await(condition: Callable[[], bool], seconds: float) -> None:

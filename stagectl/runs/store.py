@@ -46,7 +46,8 @@ def create_run(run_id: str, recipe: str, folder: Path, facts: dict[str, Any]) ->
     try:
         paths.folder.mkdir(mode=0o700)
     except FileExistsError:
-        hint = f"name another with run=ID, or remove it: stagectl rm {run_id}"
+        go_on = f"go on with it: stagectl run --resume {run_id}"
+        hint = f"name another with run=ID, {go_on}, or remove it: stagectl rm {run_id}"
         raise RunExistsError(f"a run named '{run_id}' exists already", hint=hint) from None
     except OSError as error:
         raise storage_error(paths.folder, error) from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stagectl.curriculum import Stage, Term
 from stagectl.curriculum.evidence import shown
-from stagectl.runs import ENDED, Liveness, RunStatus, judge
+from stagectl.runs import ENDED, Event, Liveness, RunStatus, judge
 from stagectl.runs.status import EVALUATION
 from stagectl.view.estimate import budget_seconds, estimate_seconds
 from stagectl.view.lines import DIM, Part
@@ -113,6 +113,13 @@ def is_applied(status: RunStatus) -> bool:
     return status.stage is not None and status.stage.applied
 
 
+def resumed_words(event: Event) -> str:
+    """How a later attempt began: `goes on from step 61,440: the training process was killed by SIGKILL …`."""
+    where = "begins again at step 0" if event["path"] is None else f"goes on from step {steps(event['step'])}"
+    passed_over = "".join(f"; passed over: {clean(reason)}" for reason in event["rejected"])
+    return f"{where}: {clean(event['reason'])}{passed_over}"
+
+
 def _prospects(status: RunStatus) -> list[tuple[str, list[Part]]]:
     stage = status.curriculum[status.current]
     said = [("waiting for", waiting(status))]
@@ -164,6 +171,8 @@ def term_part(term: Term) -> Part:
 
 def _troubles(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
     said: list[tuple[str, list[Part]]] = []
+    if status.resumed is not None:
+        said.append((f"attempt {status.attempt}", [(resumed_words(status.resumed), DIM)]))
     if status.refused_scores:
         count = "1 score" if status.refused_scores == 1 else f"{status.refused_scores:,} scores"
         said.append(("refused", [(f"{count}, not finite", "yellow")]))

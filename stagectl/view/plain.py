@@ -7,6 +7,7 @@ from collections.abc import Callable
 from stagectl.runs import Event, RunStatus
 from stagectl.runs.status import EVALUATION
 from stagectl.view.estimate import estimate_seconds
+from stagectl.view.facts import resumed_words
 from stagectl.view.stages import gauge
 from stagectl.view.words import clean, duration, moment, percent, score, steps
 
@@ -55,6 +56,10 @@ def progress_words(status: RunStatus) -> str:
     return ", ".join(parts)
 
 
+def _attempt(event: Event) -> str:
+    return f"attempt {event['attempt']}" + (f" {resumed_words(event)}" if "after" in event else "")
+
+
 def _stamped(event: Event, kind: str, words: str) -> str:
     return f"{moment(event['time'])}  {kind:<16}  {words}".rstrip()
 
@@ -97,7 +102,7 @@ def _run_ended(event: Event, status: RunStatus) -> str:
 
 _WORDS: dict[str, Callable[[Event, RunStatus], str]] = {
     "run_created": _created,
-    "attempt_started": lambda event, _: f"attempt {event['attempt']}",
+    "attempt_started": lambda event, _: _attempt(event),
     "ready": lambda event, _: f"the training process trains, step {steps(event['step'])}",
     "stage_started": lambda event, status: f"{_stage(status, event['stage'])} at step {steps(event['step'])}",
     "stage_transition": _transition,

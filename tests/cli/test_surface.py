@@ -11,7 +11,7 @@ import pytest
 from stagectl.cli import app, run_command
 
 SURFACE = {
-    "run": "RECIPE KEY=VALUE --from --only --detach --dry-run --output --progress",
+    "run": "RECIPE KEY=VALUE --from --only --detach --dry-run --resume --accept-recipe-change --output --progress",
     "status": "RUN_ID --watch --output --progress",
     "simulate": (
         "TRACE KEY=VALUE --recipe --stages --as-recorded --sweep --rank --window --explain --price --steps-per-second "
@@ -45,7 +45,7 @@ def test_a_commands_arguments_and_options_are_those(command: str, capsys: pytest
     shown = capsys.readouterr().out
     assert [word for word in SURFACE[command].split() if word not in shown] == []
     options = {word.rstrip(",") for word in shown.split() if word.startswith("--") and len(word) > 2}
-    assert options - {"--help"} <= set(SURFACE[command].split()) | {"--watch.", "--recipe"}
+    assert options - {"--help"} <= set(SURFACE[command].split()) | {"--watch.", "--recipe", "--resume:"}
 
 
 def test_help_and_status_import_no_heavy_library() -> None:

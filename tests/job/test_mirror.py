@@ -74,7 +74,7 @@ def test_metrics_are_logged_as_they_are_with_the_step_of_their_event() -> None:
 
 
 def test_a_resumed_attempt_stands_in_the_stage_that_it_starts() -> None:
-    later = Standing(STAGES, 1).after({"event": "stage_started", "stage": 0, "name": "a"})
+    later = Standing(STAGES, 1, (0.5, None)).after({"event": "attempt_started", "after": 3, "stage": 0})
     assert later.current == 0
 
 

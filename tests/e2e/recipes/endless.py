@@ -1,17 +1,30 @@
-"""A training script that goes on until it is asked to stop; with `deaf` it does not listen."""
+"""A training script that goes on until it is asked to stop, and from its checkpoints.
 
+`deaf`: it does not listen. `dies=N`: whenever it comes to step N its process is killed.
+"""
+
+import os
+import signal
 import sys
 import time
 
 import stagectl
 
+options = dict(word.partition("=")[::2] for word in sys.argv[1:])
 with stagectl.attach() as session:
-    step = 0
-    while "deaf" in sys.argv or not session.should_stop:
+    step = session.step
+    if session.resumed_from is not None:
+        assert (session.resumed_from / "policy.txt").read_text() == "weights"
+    while "deaf" in options or not session.should_stop:
         session.curriculum.get_task().complete(0.25)
         step += 10
         session.update_step_count(step)
         print(f"step {step}", flush=True)
+        if session.checkpoint_due:
+            with session.checkpoint() as folder:
+                (folder / "policy.txt").write_text("weights")
+        if step == int(options.get("dies", -1)):
+            os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.05)
     with session.checkpoint() as folder:
         (folder / "policy.txt").write_text("weights")

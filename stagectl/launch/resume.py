@@ -1,0 +1,118 @@
+"""Going on with a run on this machine: from its newest good checkpoint, or with the process that still trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from stagectl.errors import JobError, RecipeError, RunExistsError, UsageError
+from stagectl.launch.local import check, start_job
+from stagectl.recipe import Recipe, build_curriculum, changes, fingerprint, read_resolved, write_resolved
+from stagectl.runs import (
+    Beginning,
+    FileLock,
+    RunPaths,
+    RunStatus,
+    find_beginning,
+    is_same_process,
+    read_json,
+    read_liveness,
+    read_status,
+    write_json,
+    write_whole,
+)
+
+
+def stored_recipe(paths: RunPaths, overrides: tuple[str, ...] = ()) -> Recipe:
+    """The recipe that the run keeps, with `KEY=VALUE` laid over it. Raises RecipeError."""
+    return read_resolved(paths.recipe, folder=Path(read_json(paths.identity)["folder"]), overrides=overrides)
+
+
+def resume(paths: RunPaths, recipe: Recipe, *, accept_changes: bool = False) -> RunStatus:
+    """Start a job that goes on with the run, under that recipe; the run's status once it has begun.
+
+    Where the job is gone and the training process is not, the new job takes it over. Of many at once one wins.
+
+    Raises:
+        RunExistsError: A job has the run.
+        UsageError: There is nothing to go on with.
+        RecipeError: The recipe differs in `trainer:` or `curriculum:`, and that was not accepted, or cannot be.
+        DamagedRunError: There are checkpoints, and none of them is good.
+        JobError: The job did not start.
+    """
+    with FileLock(paths.lock) as lock:
+        if not lock.acquire():
+            raise _held(paths)
+        status = read_status(paths)
+        before = stored_recipe(paths)
+        changed = changes(before, recipe)
+        if read_liveness(paths).trainer:
+            _check_adoptable(paths, changed)
+            start_job(paths, lambda pid: read_json(paths.identity)["job"]["pid"] == pid, lock)
+            return read_status(paths)
+        _check_over(paths, status, before)
+        if changed and not accept_changes:
+            raise _refused(paths, changed)
+        identity = read_json(paths.identity)
+        known = [fingerprint(before), *identity.get("accepted_recipes", [])]
+        _check_going_on(paths, recipe, find_beginning(paths, known))
+        check(recipe)
+        if write_resolved(recipe) != write_resolved(before):
+            accepted = {"folder": str(recipe.folder), "accepted_recipes": known}
+            write_json(paths.identity, {**identity, **accepted})
+            write_whole(paths.recipe, write_resolved(replace(recipe, run=before.run)))
+        for request in (paths.stop_request, paths.advance_request):
+            request.unlink(missing_ok=True)
+        start_job(paths, lambda _: read_status(paths).attempt > status.attempt, lock)
+    return read_status(paths)
+
+
+def _held(paths: RunPaths) -> RunExistsError:
+    job = read_json(paths.identity).get("job")
+    who = f"its job process {job['pid']}" if job and is_same_process(job) else "another process"
+    hint = f"follow it: stagectl status {paths.run_id} --watch; end it: stagectl stop {paths.run_id}"
+    return RunExistsError(f"the run {paths.run_id} is live: {who} has it", hint=hint)
+
+
+def _check_adoptable(paths: RunPaths, changed: list[str]) -> None:
+    trainer = read_json(paths.identity).get("trainer")
+    if not is_same_process(trainer):
+        message = f"{paths.run_id}: its job process is gone, and the process that trains is not the one that it started"
+        raise JobError(message, hint=f"end whatever holds {paths.events}")
+    if changed:
+        message = f"the run {paths.run_id} still trains, under its own recipe; only its job process is gone"
+        raise UsageError(message, hint=f"stop it first: stagectl stop {paths.run_id}")
+
+
+def _check_over(paths: RunPaths, status: RunStatus, before: Recipe) -> None:
+    """Whether the run is one to go on with."""
+    if status.ended is not None and status.ended["outcome"] == "completed":
+        message = f"the run {paths.run_id} is completed: all its stages are over"
+        raise UsageError(message, hint="begin a new one: stagectl run RECIPE")
+    if "job" not in read_json(paths.identity) and not before.trainer.command:
+        message = f"the run {paths.run_id} was begun by a script, and its recipe does not say by which"
+        raise UsageError(message, hint="with `trainer: {command: [python, train.py]}` stagectl can start it again")
+
+
+def _check_going_on(paths: RunPaths, recipe: Recipe, start: Beginning) -> None:
+    """Whether the curriculum, from its checkpoint on, has something left to do under the recipe."""
+    budget = recipe.trainer.total_timesteps
+    accepting = f"stagectl run --resume {paths.run_id} {{}} --accept-recipe-change"
+    if budget is not None and start.step >= budget:
+        more = accepting.format(f"trainer.total_timesteps={2 * budget}")
+        raise UsageError(f"the run {paths.run_id} has spent all its {budget:,} steps", hint=f"give it more: {more}")
+    if start.checkpoint is None:
+        return
+    curriculum = build_curriculum(recipe)
+    curriculum.load_state_dict(read_json(start.checkpoint.folder / "curriculum.json"), accept_changes=True)
+    if curriculum.end is not None:
+        end = curriculum.end
+        message = f"the curriculum of {paths.run_id} is over: it {end.outcome} in stage '{end.name}', by {end.reason}"
+        more = accepting.format(f"curriculum.stages.{end.name}.max_steps=…")
+        raise UsageError(message, hint=f"change what ended it: {more}")
+
+
+def _refused(paths: RunPaths, changed: list[str]) -> RecipeError:
+    lines = "\n".join(f"  {line}" for line in changed)
+    hint = "to go on under the new recipe add --accept-recipe-change"
+    return RecipeError(f"the recipe is not the one that the run {paths.run_id} has:\n{lines}", hint=hint)
