@@ -82,7 +82,7 @@ def test_the_keys_of_the_json_page_are_those_that_are_printed(tmp_path: Path) ->
     timeline = replay(build_curriculum(load_recipe(recipe)), trace_of("t", [1], [1.0])).to_data()
     plan = plan_data(load_recipe(recipe))
     page = (ROOT / "docs" / "json.md").read_text()
-    _, status_page, rest = re.split(r"^## (?:status|simulate)$", page, flags=re.MULTILINE)
+    _, status_page, _, rest = re.split(r"^## (?:status|events\.jsonl|simulate)$", page, flags=re.MULTILINE)
     simulate_page, plan_page = rest.split("## run --dry-run")
     simulate_page, detach_page = simulate_page.split("## run --detach")
     assert words(detach_page) == {"run"}

@@ -83,21 +83,31 @@ def encode(obs):
     return np.concatenate([np.eye(n, dtype=np.float32)[view[..., i]].ravel() for i, n in enumerate((11, 6, 3))])
 
 
+def save(session, agent, optimizer):
+    with session.checkpoint() as folder:  # stagectl
+        torch.save({"agent": agent.state_dict(), "optimizer": optimizer.state_dict()}, folder / "agent.pt")
+
+
 def train(args, session):
-    random.seed(args.seed)
-    np.random.seed(args.seed)
-    torch.manual_seed(args.seed)
+    global_step = session.step  # stagectl: 0, or where the checkpoint is that this process goes on from
+    seed = args.seed + global_step
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
     torch.set_num_threads(1)
 
-    slots = [Slot(session.curriculum, args.seed + i) for i in range(args.num_envs)]  # stagectl
+    slots = [Slot(session.curriculum, seed + i) for i in range(args.num_envs)]  # stagectl
     next_obs = torch.from_numpy(np.stack([slot.reset() for slot in slots]))
     agent = Agent(int(slots[0].env.action_space.n))
     optimizer = torch.optim.Adam(agent.parameters(), lr=args.learning_rate, eps=1e-5)
+    if session.resumed_from:  # stagectl
+        saved = torch.load(session.resumed_from / "agent.pt")  # stagectl
+        agent.load_state_dict(saved["agent"])  # stagectl
+        optimizer.load_state_dict(saved["optimizer"])  # stagectl
 
     shape = (args.num_steps, args.num_envs)
     obs = torch.zeros((*shape, next_obs.shape[1]))
     actions, logprobs, rewards, dones, values = (torch.zeros(shape) for _ in range(5))
-    global_step = 0
 
     while not session.should_stop:  # stagectl
         for t in range(args.num_steps):
@@ -141,9 +151,10 @@ def train(args, session):
                 nn.utils.clip_grad_norm_(agent.parameters(), args.max_grad_norm)
                 optimizer.step()
         session.log({"loss/policy": policy_loss.item(), "loss/value": value_loss.item()}, global_step)  # stagectl
+        if session.checkpoint_due:  # stagectl: a stage was left, or the recipe's `checkpoint_every` steps passed
+            save(session, agent, optimizer)  # stagectl
 
-    with session.checkpoint() as folder:  # stagectl
-        torch.save(agent.state_dict(), folder / "agent.pt")
+    save(session, agent, optimizer)  # stagectl
 
 
 if __name__ == "__main__":
