@@ -1,0 +1,79 @@
+"""A recipe as a SkyPilot task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stagectl.errors import UsageError
+from stagectl.launch.git import Code
+from stagectl.launch.task import cluster_name, redacted, task_data
+from stagectl.recipe import load_recipe
+
+COMMIT = "c" * 40
+
+
+def task(tmp_path: Path, launch: str, *, more: str = "", environ: dict[str, str] | None = None) -> dict[str, Any]:
+    file = tmp_path / "r.yaml"
+    file.write_text(
+        f"trainer: {{total_timesteps: 1000{more}}}\ncurriculum: {{stages: [a]}}\nlaunch: {{backend: sky{launch}}}\n"
+    )
+    code = Code(Path("/code"), Path("recipes"), COMMIT)
+    return task_data(load_recipe(file), "doorkey-1", code, Path("/runs/doorkey-1/launch"), "s.whl", environ or {})
+
+
+def test_the_code_the_wheel_and_the_recipe_travel(tmp_path: Path) -> None:
+    data = task(tmp_path, ", cpus: 2+, num_nodes: 1")
+    assert data["name"] == "doorkey-1"
+    assert data["workdir"] == "/code"
+    assert data["file_mounts"] == {"~/.stagectl-launch/doorkey-1": "/runs/doorkey-1/launch"}
+    assert data["resources"] == {"cpus": "2+"}
+    assert data["envs"] == {"STAGECTL_COMMIT": COMMIT}
+    assert "secrets" not in data
+
+
+def test_the_wheel_is_installed_after_the_users_setup_and_the_job_runs_where_the_recipe_stands(tmp_path: Path) -> None:
+    data = task(tmp_path, ", setup: 'apt-get install -y swig'")
+    setup = data["setup"].splitlines()
+    assert setup[0] == "apt-get install -y swig"
+    installed = "~/stagectl-env/bin/python -m pip install --quiet ~/.stagectl-launch/doorkey-1/s.whl'[train]'"
+    assert setup[-1] == installed
+    assert data["run"].splitlines() == [
+        "cd ~/sky_workdir/recipes",
+        "exec ~/stagectl-env/bin/python -P -m stagectl.job.cluster ~/.stagectl-launch/doorkey-1",
+    ]
+
+
+def test_a_named_interpreter_is_the_training_environment(tmp_path: Path) -> None:
+    data = task(tmp_path, ", python: '/opt/my env/bin/python'", more=", command: [python, train.py]")
+    assert "venv" not in data["setup"]
+    assert "'/opt/my env/bin/python' -m pip install --quiet ~/.stagectl-launch/doorkey-1/s.whl\n" in data["setup"]
+    assert "exec '/opt/my env/bin/python' -P -m stagectl.job.cluster" in data["run"]
+
+
+def test_a_secret_is_named_by_the_recipe_valued_by_the_environment_and_hidden_when_shown(tmp_path: Path) -> None:
+    data = task(tmp_path, ", secrets: [TOKEN]", environ={"TOKEN": "hunter2"})
+    assert data["secrets"] == {"TOKEN": "hunter2"}
+    assert "hunter2" not in str(redacted(data))
+    assert "TOKEN" in str(redacted(data))
+    assert "hunter2" not in str({key: value for key, value in data.items() if key != "secrets"})
+
+
+def test_a_secret_without_a_value_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"launch.secrets names TOKEN, which your environment does not have"):
+        task(tmp_path, ", secrets: [TOKEN]")
+
+
+def test_a_managed_job_needs_a_folder_that_stays(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"begins anew"):
+        task(tmp_path, ", managed: true")
+    kept = task(tmp_path, ", managed: true, envs: {STAGECTL_HOME: /shared}, job_recovery: FAILOVER")
+    assert kept["envs"]["STAGECTL_HOME"] == "/shared"
+    assert kept["resources"] == {"job_recovery": "FAILOVER"}
+
+
+@pytest.mark.parametrize(("run_id", "name"), [("doorkey-1", "doorkey-1"), ("1st.", "s-1st"), ("a_b", "a_b")])
+def test_a_runs_own_cluster_has_its_name(run_id: str, name: str) -> None:
+    assert cluster_name(run_id) == name
