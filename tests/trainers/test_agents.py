@@ -131,6 +131,12 @@ def test_what_is_no_environment_is_told_with_its_stage(recipe: Any, written: str
     assert said in fault.message
 
 
+def test_without_pettingzoo_its_names_are_told_to_need_it(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pettingzoo", None)
+    (fault,) = faults(recipe, "{name: a, curriculum: sisl/pursuit-v5}")
+    assert fault.message.endswith("if it is one of PettingZoo's: pip install 'stagectl[agents]'")
+
+
 def test_a_picture_in_small_numbers_is_no_image_for_a_convolution(recipe: Any) -> None:
     class View(gym.Env[Any, Any]):
         observation_space = gym.spaces.Box(0, 1, (7, 7, 3))
