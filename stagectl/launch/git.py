@@ -58,7 +58,7 @@ def check_out(code: Code, ref: str, folder: Path) -> Code:
     commit = _git(code.folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
     if not commit:
         raise UsageError(f"--git-ref {ref}: {code.folder} has no such commit", hint="git fetch may bring it")
-    command = ["git", "-C", code.folder, "archive", commit]
+    command = ["git", "-C", str(code.folder), "archive", commit]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE) as archive,
         tarfile.open(fileobj=archive.stdout, mode="r|") as tar,

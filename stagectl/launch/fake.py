@@ -1,0 +1,101 @@
+"""A SkyPilot without machines, for tests of what goes wrong: public, so that users can test their own scripts by it.
+
+`FakeServer` is what outlives its clients: requests, jobs, output. `FakeSky` has SkyPilot's face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stagectl.errors import JobError
+from stagectl.launch.sky import Place, UnreachableError
+
+
+@dataclass(slots=True)
+class FakeServer:
+    """An API server with its clusters.
+
+    Attributes:
+        jobs: Every job that was ever started, as its place; its number is its index + 1.
+        states: What `state` answers for a job, one answer a look, the last for good.
+        output: What `tail` gives: one list of pieces a connection, the last for good.
+        down: The calls that find the server gone, by name, and how often each does.
+        refuses: What the server says to a launch that it does not accept.
+        fails: What it says to `result`, where an accepted launch comes to nothing.
+        commands: What `run` was asked to run.
+        gone: The clusters that were given back.
+    """
+
+    jobs: list[Place] = field(default_factory=list)
+    tasks: list[Mapping[str, Any]] = field(default_factory=list)
+    states: dict[int, list[str]] = field(default_factory=dict)
+    output: list[list[str]] = field(default_factory=lambda: [[]])
+    down: dict[str, int] = field(default_factory=dict)
+    refuses: str = ""
+    fails: str = ""
+    commands: list[str] = field(default_factory=list)
+    gone: list[str | None] = field(default_factory=list)
+
+    def accept(self, task: Mapping[str, Any], place: Place) -> str:
+        """A launch arrives; its job is there as soon as somebody waits for it."""
+        self.tasks.append(task)
+        if not self.fails:
+            self.jobs.append(place)
+        return f"request-{len(self.tasks)}"
+
+
+class FakeSky:
+    """SkyPilot's face before a FakeServer."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self.server = server
+
+    def check(self, task: Mapping[str, Any]) -> None:
+        self._reach("check")
+
+    def launch(self, task: Mapping[str, Any], place: Place, lock: int) -> str:
+        self._reach("launch")
+        if self.server.refuses:
+            raise JobError(f"SkyPilot says: {self.server.refuses}")
+        return self.server.accept(task, place)
+
+    def result(self, request: str) -> int:
+        self._reach("result")
+        if self.server.fails:
+            raise JobError(f"SkyPilot says: {self.server.fails}")
+        return int(request.removeprefix("request-"))
+
+    def find(self, place: Place) -> int | None:
+        self._reach("find")
+        return self.server.jobs.index(place) + 1 if place in self.server.jobs else None
+
+    def state(self, place: Place, job: int) -> str:
+        self._reach("state")
+        if place.cluster in self.server.gone:
+            return "GONE"
+        left = self.server.states.get(job, ["RUNNING"])
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    def tail(self, place: Place, job: int) -> Iterator[str]:
+        self._reach("tail")
+        left = self.server.output
+        yield from left.pop(0) if len(left) > 1 else left[0]
+
+    def run(self, place: Place, command: str) -> None:
+        self._reach("run")
+        self.server.commands.append(command)
+
+    def cancel(self, place: Place, job: int) -> None:
+        self._reach("cancel")
+        self.server.states[job] = ["CANCELLED"]
+
+    def down(self, place: Place) -> None:
+        self._reach("down")
+        self.server.gone.append(place.cluster)
+
+    def _reach(self, call: str) -> None:
+        if self.server.down.get(call, 0) > 0:
+            self.server.down[call] -= 1
+            raise UnreachableError("SkyPilot's API server does not answer", hint="sky api info tells how its server is")

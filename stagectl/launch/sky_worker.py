@@ -1,0 +1,183 @@
+"""One call of SkyPilot's, in a process of its own: a JSON object in, one out (see `sky.py`).
+
+Where no API server is named, SkyPilot starts one on this machine, as its own command does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import IO, Any
+
+
+def main() -> int:
+    """0 with `{"value": …}` on standard output, 1 with `{"error": …}`; `tail` prints the job's output instead."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # SkyPilot prints as it likes
+    request = json.load(sys.stdin)
+    call = request.pop("call")
+    try:
+        if call == "tail":
+            return tail(answers, **request)
+        answer = {"value": CALLS[call](**request)}
+    except Exception as error:
+        answer = {"error": _told(error), "hint": _hint(error), "unreachable": _is_unreachable(error)}
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+    return int("error" in answer)
+
+
+def check(task: dict[str, Any]) -> None:
+    import sky
+
+    sky.Task.from_yaml_config(task)
+
+
+def launch(task: dict[str, Any], place: dict[str, Any]) -> str:
+    import sky
+
+    made = sky.Task.from_yaml_config(task)
+    if place["cluster"] is None:
+        return str(sky.jobs.launch(made, name=place["name"], **_top_level()))
+    return str(sky.launch(made, cluster_name=place["cluster"]))
+
+
+def result(request: str) -> int:
+    import sky
+
+    job, _ = sky.get(request)
+    return int(job[0] if isinstance(job, list) else job)
+
+
+def find(place: dict[str, Any]) -> int | None:
+    """Launches that are under way are waited for first: one of them may be the one whose answer was lost."""
+    import sky
+
+    while under_way := [
+        request.request_id
+        for request in sky.api_status()
+        if request.name.endswith("launch") and (place["cluster"] in (None, request.cluster_name))
+    ]:
+        for request in under_way:
+            try:
+                sky.get(request)
+            except Exception as error:
+                if _is_unreachable(error):
+                    raise
+        time.sleep(0.5)
+    jobs = _managed_jobs(name_match=place["name"]) if place["cluster"] is None else _cluster_jobs(place["cluster"])
+    return min((job.job_id for job in jobs if job.job_name == place["name"]), default=None)
+
+
+def state(place: dict[str, Any], job: int) -> str:
+    import sky
+
+    if place["cluster"] is None:
+        found = [entry.status for entry in _managed_jobs(job_ids=[job])]
+    else:
+        try:
+            found = [status for status in sky.get(sky.job_status(place["cluster"], [job])).values() if status]
+        except (sky.exceptions.ClusterDoesNotExist, sky.exceptions.ClusterNotUpError):
+            found = []
+    return str(getattr(found[0], "value", found[0])) if found else "GONE"
+
+
+def tail(answers: IO[str], place: dict[str, Any], job: int) -> int:
+    import sky
+
+    if place["cluster"] is None:
+        pieces = sky.jobs.tail_logs(job_id=job, follow=True, preload_content=False)
+    else:
+        pieces = sky.tail_logs(place["cluster"], job, follow=True, preload_content=False)
+    for piece in pieces:
+        if piece is not None:
+            answers.write(piece)
+            answers.flush()
+    return 0
+
+
+def run(place: dict[str, Any], command: str) -> None:
+    import sky
+
+    sky.get(sky.exec(sky.Task(run=command, name="stagectl-request"), cluster_name=place["cluster"]))
+
+
+def cancel(place: dict[str, Any], job: int) -> None:
+    import sky
+
+    if place["cluster"] is None:
+        sky.get(sky.jobs.cancel(job_ids=[job]))
+    else:
+        sky.get(sky.cancel(place["cluster"], job_ids=[job]))
+
+
+def down(place: dict[str, Any]) -> None:
+    import sky
+
+    with contextlib.suppress(sky.exceptions.ClusterDoesNotExist):
+        sky.get(sky.down(place["cluster"]))
+
+
+def _cluster_jobs(cluster: str) -> list[Any]:
+    import sky
+
+    if not sky.get(sky.status(cluster_names=[cluster])):
+        return []
+    try:
+        return list(sky.get(sky.queue(cluster, all_users=True)))
+    except (sky.exceptions.ClusterDoesNotExist, sky.exceptions.ClusterNotUpError):
+        return []
+
+
+def _managed_jobs(**which: Any) -> list[Any]:
+    """`name_match` finds parts of names and knows wild cards, so that the caller compares."""
+    import sky
+
+    known = inspect.signature(sky.jobs.queue_v2).parameters
+    records = sky.get(sky.jobs.queue_v2(refresh=False, **{key: which[key] for key in which if key in known}))[0]
+    return list(records)
+
+
+def _top_level() -> dict[str, Any]:
+    """Within a job group's task, a launch joins the group unless told not to."""
+    import sky
+
+    return {"job_group": None} if "job_group" in inspect.signature(sky.jobs.launch).parameters else {}
+
+
+def _is_unreachable(error: Exception) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"ApiServerConnectionError", "ConnectionError", "Timeout", "RequestInterruptedError"})
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name == "sky":
+        return "SkyPilot is not installed"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"SkyPilot's API server does not answer: {text}" if _is_unreachable(error) else f"SkyPilot says: {text}"
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name == "sky":
+        return "pip install 'stagectl[sky]'"
+    return "sky api info tells how its server is" if _is_unreachable(error) else ""
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "check": check,
+    "launch": launch,
+    "result": result,
+    "find": find,
+    "state": state,
+    "run": run,
+    "cancel": cancel,
+    "down": down,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
