@@ -23,6 +23,7 @@ from stagectl.runs import (
     Ending,
     EventReader,
     RunPaths,
+    is_locked,
     is_same_process,
     living,
     process_identity,
@@ -92,9 +93,9 @@ def end_processes(paths: RunPaths, group: int = -1) -> None:
         JobError: Some of it stays, so that another attempt would be a second one beside it.
     """
     deadline = time.monotonic() + KILL_SECONDS
-    while left := living(group, RUN_VARIABLE, str(paths.folder)):
-        if time.monotonic() > deadline:
-            listed = ", ".join(map(str, left))
+    while (left := living(group, RUN_VARIABLE, str(paths.folder))) or is_locked(paths.events):
+        if time.monotonic() > deadline:  # a killed process may take a moment to let go of its files
+            listed = ", ".join(map(str, left)) or f"who holds {paths.events}"
             raise JobError(f"processes of the training stay after they were killed: {listed}", hint="end them first")
         for one in left:
             with contextlib.suppress(ProcessLookupError):

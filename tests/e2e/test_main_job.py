@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stagectl.runs import folded
 from tests.e2e.conftest import COMMAND, RECIPES, Stagectl, eventually
+from tests.e2e.test_commands import trainer_pid
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +105,27 @@ def test_the_trainer_cannot_be_told_from_a_seeded_twin(run: dict[str, Any], modu
         for name in ("short", "twin")
     )
     assert first == second
+
+
+def test_killed_it_goes_on_by_itself_and_cannot_be_told_from_the_run_that_was_not(
+    run: dict[str, Any], module_stagectl: Stagectl
+) -> None:
+    run_id = module_stagectl.start(RECIPES / "short.yaml", "run=killed", "wandb.enabled=false")
+    events = functools.partial(module_stagectl.events, run_id)
+    eventually(lambda: any(event["event"] == "checkpoint" for event in events()))
+    os.kill(trainer_pid(module_stagectl, run_id), signal.SIGKILL)
+    assert module_stagectl("status", run_id, "--watch").returncode == 0
+    assert [event["attempt"] for event in events() if event["event"] == "attempt_started"] == [1, 2]
+    assert training(events()) == training(module_stagectl.events("short"))
+    ours, theirs = (module_stagectl.json("status", name) for name in (run_id, "short"))
+    assert (ours["transitions"], ours["stages"]) == (theirs["transitions"], theirs["stages"])
+
+
+def training(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """What training told, step by step."""
+    kinds = ("episodes", "stage_started", "stage_transition", "curriculum_ended", "checkpoint")
+    keys = ("event", "step", "scores", "performance", "to_name", "reason", "stage")
+    return [tuple(event.get(key) for key in keys) for event in folded(events) if event["event"] in kinds]
 
 
 def test_a_second_run_of_that_name_is_refused_with_the_ways_out(run: dict[str, Any], module_stagectl: Stagectl) -> None:

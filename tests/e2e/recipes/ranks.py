@@ -13,11 +13,11 @@ import stagectl
 
 distributed.init_process_group("gloo")
 rank = distributed.get_rank()
-chance = random.Random(rank)
 seen = []
 with stagectl.attach() as session:
-    step = 0
+    step = session.step
     while not session.should_stop:
+        chance = random.Random(2 * step + rank)
         for _ in range(chance.randrange(4)):
             session.curriculum.get_task().complete(float(chance.random() < 0.7))
         if rank == 1:
@@ -26,6 +26,9 @@ with stagectl.attach() as session:
         session.update_step_count(step)
         session.log({"loss": 1.0}, step)
         seen.append([step, session.curriculum.stage.name])
+        if session.checkpoint_due:
+            with session.checkpoint() as folder:
+                (folder / "model.txt").write_text(str(rank))
     with session.checkpoint() as folder:
         (folder / "model.txt").write_text(str(rank))
 Path(sys.argv[1], f"rank{os.environ['RANK']}.json").write_text(json.dumps(seen))
