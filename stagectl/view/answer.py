@@ -27,7 +27,9 @@ def few_steps(value: float) -> str:
 
 
 def money(value: float) -> str:
-    """`0.42`, `1,240`: in whatever currency the price was given."""
+    """`0.0026`, `0.42`, `1,240`: in whatever currency the price was given."""
+    if abs(value) < 0.1:
+        return f"{value:.2g}"
     return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _UNDATED: dict[str, dict[str, None]] = {"svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}}
 FORMATS = tuple(f".{kind}" for kind in _UNDATED)  # the same simulation gives the same file
-COLOURS = ("#1f6fb2", "#c4570a", "#0b8567", "#ad4a8e", "#8a6d00", "#3c4fa0", "#8c3b3b", "#5f6b76")  # report.css's
+COLOURS = ("#30648a", "#c15412", "#1c8568", "#ab50b8", "#b88705", "#3b4094", "#8c3a39", "#7a8792")  # report.css's
 INCHES_WIDE = 9.0
 INCHES_A_SEED = 0.26
 MOST_NAMES = 30

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from stagectl.simulate.sweep import Sweep
 
 MEDIAN = "median"
+INTERVALS = (
+    "an interval holds the median of all seeds that there could be, as surely as it says: seeds like these, that is"
+)
 
 
 def simulation_report(
@@ -217,14 +220,20 @@ def _notes(simulations: Sequence[Simulation]) -> Child:
     notes = [note for simulation in simulations for note in notes_of(simulation)]
     if len(simulations) == 1 and simulations[0].summary is None:
         notes += map(text, simulations[0].timelines[0].notes)
-    if simulations[0].summary is not None:
-        estimates = [stage.left for stage in simulations[0].summary.stages if stage.left.reached]
-        if estimates:
-            notes.append(
-                f"An interval holds the median of all seeds that there could be; a stage that {seeds(estimates[-1])} "
-                "seeds are seen to leave is told by those, and by how far the others were recorded."
-            )
+    for simulation in simulations:
+        if simulation.summary is not None:
+            notes += [INTERVALS, *_unseen(simulation.summary)]
     return listed(dict.fromkeys(notes), "notes") if notes else None
+
+
+def _unseen(summary: Summary) -> list[str]:
+    """Stages that some seeds were recorded too little to leave, and how those count."""
+    return [
+        f"'{text(stage.name)}' is seen to be left in {seeds(stage.left)} seeds; the others count with how far they "
+        "were recorded, as Kaplan and Meier do it"
+        for stage in summary.stages
+        if 0 < stage.left.reached < stage.left.of
+    ]
 
 
 def _recipes(recipes: Sequence[tuple[str, str]]) -> list[Child]:
