@@ -14,6 +14,9 @@ from stagectl.traces.trace import Whole
 MOST_RESUMES = 100  # that often a step goes back in no run, but in rows that nobody sorted
 LATE = 4  # a resume records about as often as what it supersedes; rows that are this many times fewer are late ones
 
+FEW, LONG = 20, 20  # a gap is told among so many steps at least, where it is so many times their mean
+_PART = 1 << 20  # rows looked at together, to keep memory small
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -66,6 +69,20 @@ def fold(steps: Whole, attempts: Whole | None, column: str, place: Callable[[int
         kept = np.concatenate([kept[: len(kept) - over], again])
         superseded += over
     return Fold(kept, superseded, late)
+
+
+def gap(steps: Whole) -> str | None:
+    """A note of the longest stretch without a row, where it is far longer than the others."""
+    longest = at = boundaries = 0
+    for first in range(0, len(steps) - 1, _PART):
+        apart = np.diff(steps[first : first + _PART + 1])
+        boundaries += int(np.count_nonzero(apart))
+        if apart.max() > longest:
+            longest, at = int(apart.max()), first + int(apart.argmax())
+    total = int(steps[-1] - steps[0]) if len(steps) else 0
+    if boundaries < FEW or longest * boundaries < LONG * total or longest < total / 20:
+        return None
+    return f"no row between step {steps[at]:,} and step {steps[at + 1]:,}"
 
 
 def _by_attempt(steps: Whole, attempts: Whole, column: str, place: Callable[[int], str]) -> Fold:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stagectl.errors import TraceError
@@ -34,8 +38,9 @@ def parquet_table(source: Source) -> Table:
 
     faults = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
     try:
-        header = list(pl.read_parquet_schema(content()))
-        rows = int(pl.scan_parquet(content(), glob=False).select(pl.len()).collect().item())
+        with _quiet():
+            header = list(pl.read_parquet_schema(content()))
+            rows = int(pl.scan_parquet(content(), glob=False).select(pl.len()).collect().item())
     except faults as error:
         raise damaged(error) from None
     if rows > max(_FEW_ROWS, _ROWS_PER_BYTE * source.size()):
@@ -44,8 +49,22 @@ def parquet_table(source: Source) -> Table:
 
     def read(chosen: Chosen) -> pl.DataFrame:
         try:
-            return pl.read_parquet(content(), columns=chosen.all(), glob=False)
+            with _quiet():
+                return pl.read_parquet(content(), columns=chosen.all(), glob=False)
         except faults as error:
             raise damaged(error) from None
 
     return Table(source.name, header, read, lambda row: f"{source.name}, row {row + 1:,}", source.name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without standard error: polars writes backtraces to it before it raises what says the same."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -14,7 +14,7 @@ from stagectl.traces.csv import csv_table
 from stagectl.traces.jsonl import is_event_log, jsonl_table
 from stagectl.traces.parquet import parquet_table
 from stagectl.traces.rows import traces_of
-from stagectl.traces.run import read_run
+from stagectl.traces.run import read_event_log, read_run
 from stagectl.traces.source import PARQUET, Source, open_source
 from stagectl.traces.tensorboard import is_event_file, tensorboard_table
 from stagectl.traces.trace import Trace
@@ -72,8 +72,9 @@ def _read_file(source: Source, columns: Columns) -> list[Trace]:
         return traces_of(parquet_table(source), columns)
     if not head.lstrip().startswith(b"{"):
         return traces_of(csv_table(source), columns)
-    if is_event_log(source) and isinstance(source.content, Path):
-        return [read_run(source.name, source.content)]
+    if is_event_log(source):
+        packed = isinstance(source.content, bytes)
+        return [read_event_log(source.name, source.lines()) if packed else read_run(source.name, Path(source.name))]
     return traces_of(jsonl_table(source), columns)
 
 

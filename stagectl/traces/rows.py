@@ -10,7 +10,7 @@ import numpy as np
 
 from stagectl.errors import TraceError
 from stagectl.traces.columns import Chosen, Columns, choose, choose_metric, found_metrics
-from stagectl.traces.fold import counted, fold
+from stagectl.traces.fold import counted, fold, gap
 from stagectl.traces.table import Table
 from stagectl.traces.trace import Floats, Trace, Whole
 from stagectl.traces.values import ROW, floats, wholes, words
@@ -125,7 +125,8 @@ def _wide(table: Table, frame: pl.DataFrame, chosen: Chosen, columns: Columns) -
     if folded is not None:
         trace = taken(trace, folded.rows)
         notes += folded.notes()
-    return replace(without_start(trace), notes=tuple(notes))
+    longest = gap(trace.steps)
+    return replace(without_start(trace), notes=(*notes, longest) if longest else tuple(notes))
 
 
 def _long(table: Table, frame: pl.DataFrame, chosen: Chosen, columns: Columns) -> Trace:

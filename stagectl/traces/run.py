@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from stagectl.errors import TraceError
 from stagectl.runs import Event, folded, read_events
+from stagectl.traces.fold import counted
 from stagectl.traces.trace import Row, Trace, trace_of_rows
 
 
@@ -15,10 +18,33 @@ def read_run(name: str, events: Path) -> Trace:
     Raises:
         DamagedRunError: A line of the log is no event.
     """
-    recorded = read_events(events)
+    return _trace_in_force(name, read_events(events))
+
+
+def read_event_log(name: str, lines: Iterable[str]) -> Trace:
+    """The trace that the lines of an event log tell: a copy, packed or piped.
+
+    Raises:
+        TraceError: A line is no event; the last may be torn.
+    """
+    events: list[Event] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            event = json.loads(line)
+            if event["seq"] != number:
+                raise TraceError(f"{name}:{number}: event {event['seq']} stands where event {number} belongs")
+        except (ValueError, TypeError, LookupError, RecursionError):
+            if not line.endswith("\n"):
+                break
+            raise TraceError(f"{name}:{number}: this line is no event") from None
+        events.append(event)
+    return _trace_in_force(name, events)
+
+
+def _trace_in_force(name: str, recorded: list[Event]) -> Trace:
     kept = folded(recorded)
     gone = sum(len(event.get("scores", ())) for event in recorded) - sum(len(event.get("scores", ())) for event in kept)
-    note = f"{gone:,} episodes left out: a later attempt went on from before them"
+    note = f"{counted(gone, 'episode')} left out: a later attempt went on from before"
     return trace_of_events(name, kept, (note,) if gone else ())
 
 

@@ -155,6 +155,30 @@ def test_a_monitors_file_is_understood(tmp_path: Path) -> None:
     assert trace.notes == ("steps are the running sum of l",)
 
 
+@pytest.mark.parametrize("packing", ["folder", "log", "gzip", "standard input"])
+def test_a_runs_event_log_is_read_from_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packing: str
+) -> None:
+    events: list[dict[str, object]] = [
+        {"event": "run_created", "step": 0, "stages": [{"name": "a"}, {"name": "b"}], "start": 1, "metrics": []},
+        {"event": "episodes", "step": 10, "scores": [[1, 1.0]]},
+        {"event": "episodes", "step": 20, "scores": [[1, 0.0]]},
+        {"event": "attempt_started", "step": 10, "after": 2},
+        {"event": "episodes", "step": 20, "scores": [[1, 0.5]]},
+    ]
+    lines = [json.dumps({"seq": seq, "attempt": 1, "time": 0.0, **event}) for seq, event in enumerate(events, 1)]
+    log = "\n".join([*lines, '{"seq": 6, "torn'])
+    (tmp_path / "events.jsonl").write_text(log)
+    (tmp_path / "log.gz").write_bytes(gzip.compress(log.encode()))
+    with (tmp_path / "events.jsonl").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        source = {"folder": "", "log": "events.jsonl", "gzip": "log.gz", "standard input": "-"}[packing]
+        (trace,) = read_traces([source if source == "-" else str(tmp_path / source)])
+    assert [(row.step, row.stage, row.score) for row in trace.rows()] == [(10, "b", 1.0), (20, "b", 0.5)]
+    assert trace.start == "b"
+    assert trace.notes == ("1 episode left out: a later attempt went on from before",)
+
+
 # ── several runs ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -242,6 +266,13 @@ def test_an_attempts_number_says_exactly_what_is_superseded(tmp_path: Path) -> N
 def test_rows_in_disorder_are_an_error_with_both_remedies(tmp_path: Path, recorded: list[int]) -> None:
     with pytest.raises(TraceError, match=r"goes back .*sort the rows by step.*--run-column NAME"):
         steps(tmp_path, recorded)
+
+
+def test_a_long_stretch_without_rows_is_said(tmp_path: Path) -> None:
+    assert steps(tmp_path, [*range(0, 500, 10), *range(1500, 2000, 10)]).notes == (
+        "no row between step 490 and step 1,500",
+    )
+    assert steps(tmp_path, [*range(0, 500, 10), *range(520, 1000, 10)]).notes == ()
 
 
 # ── in parts ────────────────────────────────────────────────────────────────────────────────────────────────────
