@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,29 +24,32 @@ INCHES_A_SEED = 0.26
 MOST_NAMES = 30
 
 
+def check_plot(path: Path) -> None:
+    """Raises UsageError where a plot cannot be written: no matplotlib, or a name that ends with no format of ours."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path}: a plot is written as {', '.join(FORMATS)}", hint=f"for example {path.stem}.svg")
+    if find_spec("matplotlib") is None:
+        raise UsageError("--plot needs matplotlib, which is not installed", hint="pip install 'stagectl[simulate]'")
+
+
 def save_plot(simulation: Simulation, path: Path) -> None:
     """Write the stages of every seed, and their performance against its thresholds, over the steps.
 
     Raises:
-        UsageError: matplotlib is not there, or the file's name ends with no format of ours.
+        UsageError: As `check_plot`.
         StorageError: The disk refused; what was there is as it was.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path}: a plot is written as {', '.join(FORMATS)}", hint=f"for example {path.stem}.svg")
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
-    except ImportError:
-        hint = "pip install 'stagectl[simulate]'"
-        raise UsageError("--plot needs matplotlib, which is not installed", hint=hint) from None
+    check_plot(path)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
     style = {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "stagectl", "axes.spines.top": False}
     picture = BytesIO()
     kind = path.suffix.lower().removeprefix(".")
     with mpl.rc_context({**style, "axes.spines.right": False}):
-        _drawn(simulation, Figure, Patch).savefig(
-            picture, format=kind, dpi=160, bbox_inches="tight", metadata=_UNDATED[kind]
-        )
+        figure = _drawn(simulation, Figure, Patch)
+        figure.savefig(picture, format=kind, dpi=160, bbox_inches="tight", metadata=_UNDATED[kind])
     write_file(path, picture.getvalue())
 
 

@@ -51,7 +51,8 @@ def simulation_text(simulation: Simulation) -> str:
     """The same for a pipe: complete lines, no picture."""
     several = simulation.summary is not None
     body = summary_text(simulation) if several else timeline_text(simulation.timelines[0])
-    return "\n".join([plain(answer(simulation)), "", body, *([""] if simulation.notes else []), *notes_of(simulation)])
+    notes = notes_of(simulation)
+    return "\n".join([plain(answer(simulation)), "", body, *([""] if notes else []), *notes])
 
 
 def comparison_panel(comparison: Comparison, width: int) -> RenderableType:
