@@ -6,13 +6,15 @@ import contextlib
 import csv
 import math
 import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stagectl.cli.options import print_json, warn
+from stagectl.cli.options import print_json, say, warn
 from stagectl.cli.recordings import (
     ArgumentsArgument,
     AsRecorded,
@@ -32,15 +34,15 @@ from stagectl.cli.recordings import (
 from stagectl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from stagectl.recipe import Recipe
-    from stagectl.simulate import Price
-    from stagectl.simulate.sweep import Axis
+    from stagectl.simulate import Comparison, Price
+    from stagectl.simulate.explain import Explanation
+    from stagectl.simulate.sweep import Axis, Sweep
     from stagectl.traces import Trace
 
 Output = Literal["table", "json", "csv"]
 Rank = Literal["steps", "false_exits", "finished"]
+Data = dict[str, Any]
 
 
 def command(
@@ -69,131 +71,168 @@ def command(
     step_factor: StepFactor = 1,
     score_range: ScoreRange = None,
     output: Annotated[Output, typer.Option("-o", "--output", help="What to print.")] = "table",
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw it into that file: .svg or .png.")] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write all of it as one HTML file.")] = None,
 ) -> None:
     """Replay recordings: where would each stage have ended?"""
     from stagectl.curriculum import metrics_named
     from stagectl.recipe import load_recipe
-    from stagectl.simulate import read_price
+    from stagectl.simulate import default_recipe, read_price
     from stagectl.simulate.axes import read_axis
+    from stagectl.simulate.sweep import WINDOW
     from stagectl.traces import read_traces
 
     sources, overrides = split(arguments)
     files = recipe or []
-    _check(files, overrides, stages)
     axes = [read_axis(text) for text in sweep or []]
     cost = read_price(price, steps_per_second)
-    if cost is not None and len(files) < 2:
-        raise UsageError("--price is of the difference between recipes", hint="name two: --recipe A --recipe B")
-    if len(files) > 1 and (axes or explain is not None):
-        raise UsageError(f"{'--sweep' if axes else '--explain'} is of one recipe, and there are {len(files)}")
+    _check(files, overrides, stages, axes, explain, cost, plot)
     recipes = [load_recipe(file, overrides) for file in files]
     for loaded in recipes:
         warn(loaded)
     metrics = frozenset(name for loaded in recipes for name in metrics_named(loaded.stages))
     units = (count_column, steps_per_row, step_factor, score_range)
     traces = read_traces(sources, columns_of(step_column, score_column, stage_column, run_column, *units, metrics))
+    task = _Task(traces, recipes or [default_recipe(traces, stages)], files or [None], as_recorded)
     with contextlib.redirect_stdout(sys.stderr):  # what a user's class prints is no result
-        if axes:
-            show = _swept(traces, recipes, stages, axes, rank, window, as_recorded)
-        elif explain is not None:
-            show = _explained(traces, recipes, stages, explain, as_recorded)
-        else:
-            show = _simulated(traces, recipes, files, stages, cost, as_recorded)
-    show(output)
+        swept = task.sweep(axes, window or WINDOW) if axes else None
+        told = task.explain(explain) if explain is not None else None
+        compared = task.simulate(cost) if plot or report or (swept is None and told is None) else None
+    if compared is not None:
+        _write(task, compared, swept, rank, plot, report)
+    if swept is not None:
+        _print_sweep(swept, rank, output)
+    elif told is not None:
+        _print_explanations(told, output)
+    elif compared is not None:
+        _print_simulations(compared, output)
 
 
-def _check(files: Sequence[Path], overrides: Sequence[str], stages: int | None) -> None:
+def _check(
+    files: Sequence[Path],
+    overrides: Sequence[str],
+    stages: int | None,
+    axes: Sequence[Axis],
+    explain: int | None,
+    price: Price | None,
+    plot: Path | None,
+) -> None:
+    """Refuse what does not go together, before anything is read."""
     if overrides and not files:
         raise UsageError(f"'{overrides[0]}' overrides a recipe, and there is none", hint="name it: --recipe RECIPE")
     if files and stages is not None:
         raise UsageError("--stages is for a trace without a recipe; the recipe has its own")
+    if price is not None and len(files) < 2:
+        raise UsageError("--price is of the difference between recipes", hint="name two: --recipe A --recipe B")
+    if axes and explain is not None:
+        raise UsageError("--explain is of one recipe, and --sweep makes many of it")
+    of_one = [("--sweep", bool(axes)), ("--explain", explain is not None), ("--plot", plot is not None)]
+    for option, is_there in of_one:
+        if is_there and len(files) > 1:
+            raise UsageError(f"{option} is of one recipe, and there are {len(files)}")
+    if plot is not None:
+        from stagectl.view.plot import check_plot
+
+        check_plot(plot)
 
 
-def _simulated(
-    traces: Sequence[Trace],
-    recipes: Sequence[Recipe],
-    files: Sequence[Path],
-    stages: int | None,
-    price: Price | None,
-    as_recorded: bool,
-) -> Callable[[Output], None]:
-    """Each recipe on all traces; several side by side."""
-    from stagectl.simulate import comparison_of, default_recipe, simulate
+@dataclass(frozen=True)
+class _Task:
+    """The recordings, and the recipes to try on them with their files; None: the defaults."""
+
+    traces: Sequence[Trace]
+    recipes: Sequence[Recipe]
+    files: Sequence[Path | None]
+    as_recorded: bool
+
+    def simulate(self, price: Price | None) -> Comparison:
+        """Each recipe on all recordings."""
+        from stagectl.simulate import comparison_of, simulate
+
+        with bar("replaying", len(self.recipes) * sum(map(len, self.traces))) as progress:
+            simulations = [
+                simulate(
+                    self.traces,
+                    recipe,
+                    file=str(file) if file else None,
+                    as_recorded=self.as_recorded,
+                    progress=progress,
+                )
+                for recipe, file in zip(self.recipes, self.files, strict=True)
+            ]
+        return comparison_of(simulations, price)
+
+    def sweep(self, axes: Sequence[Axis], window: int) -> Sweep:
+        """Every variant of the recipe on all recordings."""
+        from stagectl.simulate.variants import sweep_by_core
+
+        variants = math.prod(len(axis.values) for axis in axes)
+        with bar(f"replaying {variants:,} variants", variants * sum(map(len, self.traces))) as progress:
+            return sweep_by_core(
+                self.recipes[0], self.traces, axes, as_recorded=self.as_recorded, window=window, progress=progress
+            )
+
+    def explain(self, step: int) -> list[Explanation]:
+        """What each recording's replay waited for at a step."""
+        from stagectl.simulate.explain import explain
+        from stagectl.simulate.simulation import curriculum_for
+
+        (recipe,) = self.recipes
+        budget = recipe.trainer.total_timesteps
+        told = []
+        for trace in self.traces:
+            fresh = partial(curriculum_for, recipe, trace, as_recorded=self.as_recorded)
+            told.append(explain(fresh, trace, step, budget, as_recorded=self.as_recorded))
+        return told
+
+
+def _write(
+    task: _Task, compared: Comparison, swept: Sweep | None, rank: Rank, plot: Path | None, report: Path | None
+) -> None:
+    if plot is not None:
+        from stagectl.view.plot import save_plot
+
+        save_plot(compared.simulations[0], plot)
+        say(f"wrote {plot}")
+    if report is not None:
+        from stagectl.recipe import write_resolved
+        from stagectl.view.file import write_file
+        from stagectl.view.report import simulation_report
+
+        named = [(str(file or recipe.name), recipe) for file, recipe in zip(task.files, task.recipes, strict=True)]
+        texts = [(name, write_resolved(recipe)) for name, recipe in named]
+        write_file(report, simulation_report(compared, texts, swept, rank))
+        say(f"wrote {report}")
+
+
+def _print_simulations(compared: Comparison, output: Output) -> None:
     from stagectl.simulate.data import comparison_data, simulation_data, simulation_rows
     from stagectl.view import show_comparison, show_simulation
 
-    tried: list[tuple[Recipe, str | None]] = [(default_recipe(traces, stages), None)]
-    if recipes:
-        tried = [(loaded, str(file)) for loaded, file in zip(recipes, files, strict=True)]
-    with bar("replaying", len(tried) * sum(map(len, traces))) as progress:
-        simulations = [
-            simulate(traces, loaded, file=file, as_recorded=as_recorded, progress=progress) for loaded, file in tried
-        ]
-    rows = (row for simulation in simulations for row in simulation_rows(simulation))
-    if len(simulations) == 1:
-        (only,) = simulations
-        return lambda output: _print(output, lambda: show_simulation(only), lambda: simulation_data(only), rows)
-    compared = comparison_of(simulations, price)
-    return lambda output: _print(output, lambda: show_comparison(compared), lambda: comparison_data(compared), rows)
+    rows = (row for simulation in compared.simulations for row in simulation_rows(simulation))
+    if len(compared.simulations) == 1:
+        (only,) = compared.simulations
+        _print(output, lambda: show_simulation(only), lambda: simulation_data(only), rows)
+    else:
+        _print(output, lambda: show_comparison(compared), lambda: comparison_data(compared), rows)
 
 
-def _swept(
-    traces: Sequence[Trace],
-    recipes: Sequence[Recipe],
-    stages: int | None,
-    axes: Sequence[Axis],
-    rank: Rank,
-    window: int | None,
-    as_recorded: bool,
-) -> Callable[[Output], None]:
-    """Every variant of one recipe on all traces."""
-    from stagectl.simulate import default_recipe
+def _print_sweep(swept: Sweep, rank: Rank, output: Output) -> None:
     from stagectl.simulate.data import sweep_data, sweep_rows
-    from stagectl.simulate.sweep import WINDOW
-    from stagectl.simulate.variants import sweep_by_core
     from stagectl.view import show_sweep
 
-    recipe = recipes[0] if recipes else default_recipe(traces, stages)
-    variants = math.prod(len(axis.values) for axis in axes)
-    with bar(f"replaying {variants:,} variants", variants * sum(map(len, traces))) as progress:
-        swept = sweep_by_core(recipe, traces, axes, as_recorded=as_recorded, window=window or WINDOW, progress=progress)
-    return lambda output: _print(output, lambda: show_sweep(swept, rank), lambda: sweep_data(swept), sweep_rows(swept))
+    _print(output, lambda: show_sweep(swept, rank), lambda: sweep_data(swept), sweep_rows(swept))
 
 
-def _explained(
-    traces: Sequence[Trace], recipes: Sequence[Recipe], stages: int | None, step: int, as_recorded: bool
-) -> Callable[[Output], None]:
-    """What each trace's replay waited for at a step."""
-    from stagectl.simulate import default_recipe
-    from stagectl.simulate.data import explanation_data
-    from stagectl.simulate.explain import explain
-    from stagectl.simulate.simulation import curriculum_for
+def _print_explanations(told: list[Explanation], output: Output) -> None:
+    from stagectl.simulate.data import explanation_data, explanation_rows
     from stagectl.view import show_explanations
 
-    recipe = recipes[0] if recipes else default_recipe(traces, stages)
-    budget = recipe.trainer.total_timesteps
-    told = [
-        explain(
-            partial(curriculum_for, recipe, trace, as_recorded=as_recorded),
-            trace,
-            step,
-            budget,
-            as_recorded=as_recorded,
-        )
-        for trace in traces
-    ]
-    data = [explanation_data(each) for each in told]
-    rows = (
-        {"trace": each["trace"], "step": each["step"], "stage": each["stage"], **term}
-        for each in data
-        for term in each["terms"]
-    )
-    return lambda output: _print(output, lambda: show_explanations(told), lambda: {"explanations": data}, rows)
+    rows = (row for each in told for row in explanation_rows(each))
+    _print(output, lambda: show_explanations(told), lambda: {"explanations": [*map(explanation_data, told)]}, rows)
 
 
-def _print(
-    output: Output, show: Callable[[], None], data: Callable[[], dict[str, Any]], rows: Iterable[dict[str, Any]]
-) -> None:
+def _print(output: Output, show: Callable[[], None], data: Callable[[], Data], rows: Iterable[Data]) -> None:
     if output == "table":
         show()
     elif output == "json":

@@ -44,6 +44,12 @@ def explanation_data(told: Explanation) -> Data:
     return {**asdict(told), "terms": terms}
 
 
+def explanation_rows(told: Explanation) -> Iterator[Data]:
+    """A row a term."""
+    for term in explanation_data(told)["terms"]:
+        yield {"trace": told.trace, "step": told.step, "stage": told.stage, **term}
+
+
 def sweep_data(sweep: Sweep) -> Data:
     """A variant a row: its values, and what it comes to over all traces."""
     medians, false_exits = sweep.median_steps(), sweep.false_exit_share()

@@ -16,7 +16,7 @@ SURFACE = {
     "simulate": (
         "TRACE KEY=VALUE --recipe --stages --as-recorded --sweep --rank --window --explain --price --steps-per-second "
         "--step-column --score-column --stage-column --run-column --count-column --steps-per-row --step-factor "
-        "--score-range --output"
+        "--score-range --output --plot --report"
     ),
     "suggest": (
         "TRACE KEY=VALUE --recipe --as-recorded --window --step-column --score-column --stage-column --run-column "

@@ -23,10 +23,13 @@ SHORTENED: dict[str, list[str]] = {
         *SOON,
         *("curriculum.stages.doorkey_6.max_steps=8k", "curriculum.stages.doorkey_6.on_timeout=advance"),
     ],
-    "recipes/doorkey_direct.yaml": [],
+    "recipes/doorkey_direct.yaml": ["curriculum.env_overrides.max_steps=200"],
     "recipes/keycorridor.yaml": [
         *SOON,
-        *("curriculum.stages.two_rows.max_steps=8k", "curriculum.stages.two_rows.on_timeout=stop"),
+        "curriculum.stages.one_row.max_steps=8k",
+        "curriculum.stages.one_row.on_timeout=advance",
+        "curriculum.stages.two_rows.max_steps=8k",
+        "curriculum.stages.two_rows.on_timeout=stop",
     ],
     "recipes/ideas/adaptive.yaml": [
         "curriculum.stages.short.performance_threshold={from: 0.5, to: 0.2, over: 10k}",
