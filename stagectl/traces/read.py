@@ -98,9 +98,3 @@ def _read_run(name: str) -> Trace:
     except (RunNotFoundError, UsageError) as error:
         raise TraceError(f"{name}: no such file, and no run: {error.message}", hint=error.hint) from None
     return read_run(paths.run_id, paths.events)
-
-
-def read_csv(path: Path, columns: Columns = GUESSED) -> Trace:
-    """The one trace of a file."""
-    (trace,) = read_traces([str(path)], columns)
-    return trace

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from stagectl.errors import UsageError
-from stagectl.runs import Event
 from stagectl.traces.columns import ADVANCE, MEAN_OF, VISIT, metric_header
-from stagectl.traces.run import trace_of_events
 from stagectl.traces.trace import Trace
 
 if TYPE_CHECKING:
@@ -40,15 +37,6 @@ def write_trace(trace: Trace, file: IO[bytes], suffix: str = ".csv") -> None:
             _write_text(frame, packed, suffix.removesuffix(".gz"))
     else:
         _write_text(frame, file, suffix)
-
-
-def write_csv(events: Iterable[Event], file: TextIO) -> int:
-    """A run's episodes as CSV, one row each, in order; the number of rows."""
-    written = io.BytesIO()
-    trace = trace_of_events("", events)
-    write_trace(trace, written)
-    file.write(written.getvalue().decode())
-    return len(trace)
 
 
 def format_of(path: Path) -> str:

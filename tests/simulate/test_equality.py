@@ -23,7 +23,7 @@ from stagectl.recipe.model import recipe_from_data
 from stagectl.runs import EventLog, RunPaths, create_run, read_events
 from stagectl.session import Session
 from stagectl.simulate import Timeline, replay
-from stagectl.traces import Columns, read_csv, write_csv
+from stagectl.traces import Columns, read_run, read_traces, write_trace
 from tests.curriculum.random_recipes import recipes, streams
 
 TOLD = ("from_stage", "to_stage", "outcome", "stage", "step", "performance", "threshold", "reason")
@@ -113,11 +113,11 @@ def act(session: Session, tasks: list[str], kind: str, value: Any) -> None:
 
 def replayed(recipe: Recipe, paths: RunPaths, trace: Path) -> Timeline | None:
     """None where the run has no episode to replay."""
-    with trace.open("w") as file:
-        write_csv(read_events(paths.events), file)
+    with trace.open("wb") as file:
+        write_trace(read_run("", paths.events), file)
     curriculum = build_curriculum(recipe)
     try:
-        recorded = read_csv(trace, Columns(metrics=curriculum.metric_names))
+        (recorded,) = read_traces([str(trace)], Columns(metrics=curriculum.metric_names))
     except StagectlError:
         return None
     return replay(curriculum, recorded)

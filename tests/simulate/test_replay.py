@@ -14,7 +14,7 @@ from stagectl.errors import TraceError
 from stagectl.recipe import build_curriculum, load_recipe
 from stagectl.runs import EventReader, RunPaths
 from stagectl.simulate import default_recipe, replay
-from stagectl.traces import read_csv, trace_of, write_csv
+from stagectl.traces import read_traces, trace_of, trace_of_events, write_trace
 
 
 def curriculum(**settings: object) -> StagedProgressiveCurriculum:
@@ -110,10 +110,10 @@ def test_a_runs_own_trace_simulated_with_its_own_recipe_is_the_run_event_for_eve
     curriculum = CURRICULA[described].replace("{stages", "{min_episodes: 2, stages", 1)
     recipe.write_text(f"trainer: {{command: [none], total_timesteps: 2000}}\ncurriculum: {curriculum}\n")
     recorded = list(EventReader(train(recipe, rollouts, unfinished).events).read())
-    with (folder / "trace.csv").open("w") as file:
-        write_csv(recorded, file)
+    with (folder / "trace.csv").open("wb") as file:
+        write_trace(trace_of_events("", recorded), file)
     try:
-        trace = read_csv(folder / "trace.csv")
+        (trace,) = read_traces([str(folder / "trace.csv")])
     except TraceError:
         assert not any(event["event"] == "episodes" for event in recorded)
         return

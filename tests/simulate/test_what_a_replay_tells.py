@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from stagectl.errors import RecipeError, ScoreError
 from stagectl.recipe import build_curriculum, load_recipe
 from stagectl.runs import Event, EventReader, transition_data
 from stagectl.simulate import Timeline, replay
-from stagectl.traces import read_csv, trace_of, write_csv
+from stagectl.traces import read_traces, trace_of, trace_of_events, write_trace
 
 
 def curriculum(*stages: str, **settings: object) -> StagedProgressiveCurriculum:
@@ -33,11 +32,11 @@ def recorded(folder: Path, budget: str, rollout: int) -> tuple[list[Event], Time
             step += rollout
             session.update_step_count(step)
     events = list(EventReader(session.paths.events).read())
-    out = io.StringIO()
-    write_csv(events, out)
-    (folder / "trace.csv").write_text(out.getvalue())
+    with (folder / "trace.csv").open("wb") as file:
+        write_trace(trace_of_events("", events), file)
+    (trace,) = read_traces([str(folder / "trace.csv")])
     loaded = load_recipe(recipe)
-    timeline = replay(build_curriculum(loaded), read_csv(folder / "trace.csv"), loaded.trainer.total_timesteps)
+    timeline = replay(build_curriculum(loaded), trace, loaded.trainer.total_timesteps)
     return events, timeline
 
 

@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 
 from stagectl.errors import TraceError
-from stagectl.traces import Columns, Trace, read_csv, write_csv
+from stagectl.traces import Columns, Trace, read_traces, trace_of_events, write_trace
 
 
 def trace(tmp_path: Path, text: str | bytes) -> Path:
     path = tmp_path / "trace.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
+
+
+def read_csv(path: Path, columns: Columns = Columns()) -> Trace:  # noqa: B008
+    (read,) = read_traces([str(path)], columns)
+    return read
 
 
 def columns(read: Trace) -> tuple[list[int], list[float | None], list[str | None] | None]:
@@ -106,6 +111,9 @@ def test_a_run_is_written_with_a_row_an_episode_and_one_for_the_stage_that_a_tra
         {"event": "episodes", "step": 30, "scores": [[0, 0.0], [1, 1.0]]},
         {"event": "curriculum_ended", "step": 30, "stage": 1},
     ]
-    out = io.StringIO()
-    assert write_csv(events, out) == 6
-    assert out.getvalue() == "step,stage,score\n10,a,1.0\n10,a,0.30000000000000004\n20,b,\n30,a,0.0\n30,b,1.0\n30,b,\n"
+    out = io.BytesIO()
+    write_trace(trace_of_events("", events), out)
+    assert (
+        out.getvalue().decode()
+        == "step,stage,score\n10,a,1.0\n10,a,0.30000000000000004\n20,b,\n30,a,0.0\n30,b,1.0\n30,b,\n"
+    )
