@@ -64,7 +64,7 @@ def _member(member: Stage, said: Written, group: Stage, path: Path) -> Iterator[
 
 
 GROUP_ALONE = (
-    *("max_steps", "on_timeout", "goto", "rehearse", "next", "demote", "max_visits"),
+    *("max_steps", "on_timeout", "rehearse", "next", "demote", "max_visits"),
     *("trainer", "on_enter", "evaluate"),
 )  # what a group has as a whole, and not its members
 

@@ -130,7 +130,7 @@ def _made(values: dict[str, Any]) -> Stage:
     return Stage(**values, on_timeout=on_timeout, goto=goto)
 
 
-# ── the fields ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the fields ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 _SHARED_FIELDS = {
     "transition_criteria": one_of("performance", "time", "both", "either"),

@@ -187,4 +187,5 @@ def wilson_lower_bound(rate: float, count: int, confidence: float) -> float:
     z = NormalDist().inv_cdf(confidence)
     centre = rate + z * z / (2 * count)
     spread = z * math.sqrt(max(rate * (1 - rate), 0.0) / count + z * z / (4 * count * count))
-    return (centre - spread) / (1 + z * z / count)
+    bound = (centre - spread) / (1 + z * z / count)
+    return min(max(bound, 0.0), rate) if z > 0 else bound  # whatever is rounded: of no success it is 0, and not above

@@ -153,7 +153,12 @@ def test_no_measure_depends_on_the_order_within_a_boundary_not_by_a_bit(values: 
 def test_the_lower_bound_is_the_root_of_wilsons_equation(rate: float, count: int, confidence: float) -> None:
     bound = wilson_lower_bound(rate, count, confidence)
     assert bound == pytest.approx(wilson(rate, count, confidence), abs=1e-6)
-    assert -1e-12 <= bound <= rate
+    assert 0 <= bound <= rate
+
+
+@pytest.mark.parametrize("trials", [5331, 8187, 9633])
+def test_the_lower_bound_of_no_success_is_zero_whatever_is_rounded(trials: int) -> None:
+    assert wilson_lower_bound(0.0, trials, 0.935) == 0.0
 
 
 @pytest.mark.parametrize(
