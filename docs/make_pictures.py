@@ -2,7 +2,7 @@
 
     python docs/make_pictures.py ~/.stagectl/runs/RUN_ID… [--until SECONDS]
 
-live.svg is what the live view showed SECONDS after the first run began, or how it ended; timeline.svg is the replay of
+live.svg is what the live view showed SECONDS after the first run began; timeline.svg is the replay of
 all of them with a lower threshold; report.png and report-dark.png are the report of that, as Chromium shows it.
 """
 
@@ -20,7 +20,7 @@ from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
 
 from stagectl.recipe import Recipe, load_recipe, write_resolved
-from stagectl.runs import Liveness, RunPaths, RunStatus, read_events, read_liveness
+from stagectl.runs import Liveness, RunPaths, RunStatus, read_events
 from stagectl.simulate import Simulation, comparison_of, simulate
 from stagectl.simulate.axes import read_axis
 from stagectl.simulate.sweep import Sweep
@@ -56,10 +56,11 @@ THEME = TerminalTheme(
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("runs", type=Path, nargs="+", help="the runs' folders")
-    options.add_argument("--until", type=float, help="seconds after the first run began")
+    options.add_argument("--until", type=float, help="seconds after the first run began; without it live.svg stays")
     chosen = options.parse_args()
     first = RunPaths(chosen.runs[0])
-    save(live(first, chosen.until), f"stagectl status {first.run_id} --watch", FOLDER / "live.svg")
+    if chosen.until is not None:
+        save(live(first, chosen.until), f"stagectl status {first.run_id} --watch", FOLDER / "live.svg")
     traces = read_traces([str(RunPaths(run).events) for run in chosen.runs], Columns())
     recipe = load_recipe(ROOT / RECIPE, [LOWER])
     told = simulate(traces, recipe, file=RECIPE)
@@ -69,14 +70,13 @@ def main() -> None:
     report(told, recipe, sweep(traces, recipe))
 
 
-def live(paths: RunPaths, until: float | None) -> RenderableType:
+def live(paths: RunPaths, until: float) -> RenderableType:
     """The frame of a moment: the run's events folded up to then."""
     events = read_events(paths.events)
-    began = next(event["time"] for event in events if event["event"] == "attempt_started")
-    last = events[-1]["time"] if until is None else began + until
+    now = until + next(event["time"] for event in events if event["event"] == "attempt_started")
     status = RunStatus(paths.run_id)
-    status.apply_all(event for event in events if event["time"] <= last)
-    return run_panel(status, read_liveness(paths) if until is None else ALIVE, WIDTH, last)
+    status.apply_all(event for event in events if event["time"] <= now)
+    return run_panel(status, ALIVE, WIDTH, now)
 
 
 def sweep(traces: Sequence[Trace], recipe: Recipe) -> Sweep:

@@ -22,7 +22,7 @@ from stagectl.view.answer import (
 )
 from stagectl.view.console import stdout
 from stagectl.view.grid import grid
-from stagectl.view.lines import DIM, Part, aligned, joined, labelled
+from stagectl.view.lines import DIM, aligned, joined, labelled
 from stagectl.view.seeds import seeds_picture, short_names, summary_table, summary_text
 from stagectl.view.timeline import timeline_panel, timeline_text
 from stagectl.view.words import NOTHING, clean
@@ -96,11 +96,7 @@ def _told_once(notes: list[str]) -> str:
 
 
 def _notes(notes: list[str], width: int) -> Text:
-    return joined(line for note in notes for line in labelled("note", _yellow(note), width))
-
-
-def _yellow(note: str) -> list[Part]:
-    return [(note, "yellow")]
+    return joined(line for note in notes for line in labelled("note", [(note, "")], width))
 
 
 def _difference_table(comparison: Comparison, width: int) -> Text:

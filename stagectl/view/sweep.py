@@ -35,7 +35,7 @@ def sweep_panel(sweep: Sweep, width: int, rank: str = "steps") -> RenderableType
     if len(sweep.axes) == 2:
         parts += [Text(), heat_map(sweep, width)]
     if sweep.notes:
-        parts += [Text(), joined(line for n in sweep.notes for line in labelled("note", [(clean(n), "yellow")], width))]
+        parts += [Text(), joined(line for n in sweep.notes for line in labelled("note", [(clean(n), "")], width))]
     return Group(*parts)
 
 

@@ -34,7 +34,7 @@ def timeline_panel(timeline: Timeline, width: int) -> RenderableType:
         parts += [Text(), timeline_picture(timeline, width)]
     said = labelled("in all", [(_sum(timeline), "")], width)
     for note in timeline.notes:
-        said += labelled("note", [(clean(note), "yellow")], width)
+        said += labelled("note", [(clean(note), "")], width)
     return Group(*parts, Text(), joined(said))
 
 
