@@ -18,7 +18,7 @@ from stagectl.view.answer import (
 )
 from stagectl.view.report.chart import Bar, Chart, Line, Panel, Row, Whisker, curves_panel
 from stagectl.view.report.html import Cell, Child, listed, table, tag, text
-from stagectl.view.report.page import Palette, Section, page
+from stagectl.view.report.page import Palette, Section, folded, page
 from stagectl.view.report.sweep import sweep_parts
 from stagectl.view.seeds import HEADER as SUMMARY_HEADER
 from stagectl.view.seeds import short_names, summary_rows, visits
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stagectl.simulate import Comparison, Simulation, StageSpan, Summary, Timeline
     from stagectl.simulate.sweep import Sweep
 
+MANY = 30
 MEDIAN = "median"
 INTERVALS = (
     "an interval holds the median of all seeds that there could be, as surely as it says: seeds like these, that is"
@@ -185,7 +186,8 @@ def _seeds(timelines: Sequence[Timeline], palette: Palette) -> Child:
         rows.append((name, *lefts, reason_of(timeline, last)))
     stages = [span.name for span in timelines[0].stages]
     header: list[Cell] = ["left at", *(palette.stage(stage, text(stage)) for stage in stages), "ends with"]
-    return table("each seed", header, rows, range(1, len(header) - 1))
+    whole = table("each seed", header, rows, range(1, len(header) - 1))
+    return whole if len(rows) <= MANY else folded(f"{len(rows)} seeds", whole, open_=False)
 
 
 def _left(timeline: Timeline, span: StageSpan) -> str:
