@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import stagectl
-from stagectl.cli import app
+from stagectl.cli import app, run_command
 from stagectl.curriculum.config import GROUP_FIELDS, STAGE_FIELDS
 from stagectl.curriculum.language import AGGREGATES, CONDITIONS, COUNTERS
 from stagectl.launch.plan import plan_data
@@ -128,3 +128,16 @@ def test_the_tables_of_the_curriculum_page_have_every_setting_and_every_term() -
 
 def first_column(page: str) -> set[str]:
     return {word for cell in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for word in words(cell)}
+
+
+def test_every_command_of_the_simulate_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("trace", *(f"seed{number}" for number in range(5))):
+        rows = [f"{step},{min(1.0, step / 60_000)}" for step in range(100, 200_001, 100)]
+        Path(f"{name}.csv").write_text("\n".join(["step,score", *rows]) + "\n")
+    for name, threshold in (("a", 0.7), ("b", 0.8)):
+        Path(f"{name}.yaml").write_text(f"curriculum: {{stages: [near, far], performance_threshold: {threshold}}}\n")
+    commands = re.findall(r"^\$ stagectl (.*)$", blocks(ROOT / "docs" / "simulate.md", "console")[0], re.MULTILINE)
+    assert len(commands) == 8
+    for command in commands:
+        assert run_command(shlex.split(command, comments=True)) == 0, command

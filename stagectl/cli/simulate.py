@@ -58,7 +58,7 @@ def command(
     rank: Annotated[Rank, typer.Option("--rank", help="Which variants of a sweep come first.")] = "steps",
     window: Window = None,
     explain: Annotated[
-        int | None, typer.Option("--explain", help="What the criterion waited for at that step.", metavar="STEP", min=0)
+        str | None, typer.Option("--explain", help="What the criterion waited for at that step.", metavar="STEP")
     ] = None,
     price: Annotated[str | None, typer.Option("--price", help="What a difference costs.", metavar="2.5/hour")] = None,
     steps_per_second: Annotated[str | None, typer.Option("--steps-per-second", help="How fast it trains.")] = None,
@@ -79,6 +79,7 @@ def command(
     from stagectl.recipe import load_recipe
     from stagectl.simulate import default_recipe, read_price
     from stagectl.simulate.axes import read_axis
+    from stagectl.simulate.explain import read_step
     from stagectl.simulate.sweep import WINDOW
     from stagectl.traces import read_traces
 
@@ -86,7 +87,8 @@ def command(
     files = recipe or []
     axes = [read_axis(text) for text in sweep or []]
     cost = read_price(price, steps_per_second)
-    _check(files, overrides, stages, axes, explain, cost, plot)
+    step = None if explain is None else read_step(explain)
+    _check(files, overrides, stages, axes, step, cost, plot)
     recipes = [load_recipe(file, overrides) for file in files]
     for loaded in recipes:
         warn(loaded)
@@ -96,7 +98,7 @@ def command(
     task = _Task(traces, recipes or [default_recipe(traces, stages)], files or [None], as_recorded)
     with contextlib.redirect_stdout(sys.stderr):  # what a user's class prints is no result
         swept = task.sweep(axes, window or WINDOW) if axes else None
-        told = task.explain(explain) if explain is not None else None
+        told = task.explain(step) if step is not None else None
         compared = task.simulate(cost) if plot or report or (swept is None and told is None) else None
     if compared is not None:
         _write(task, compared, swept, rank, plot, report)

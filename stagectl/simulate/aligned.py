@@ -27,7 +27,9 @@ class Aligned:
         self._curriculum = curriculum
         self._trace = trace
 
-    def boundaries(self, story: Story, budget: int | None) -> Iterator[tuple[int, Sequence[Row]]]:
+    def boundaries(
+        self, story: Story, budget: int | None, see: int | None = None
+    ) -> Iterator[tuple[int, Sequence[Row]]]:
         """Total steps and rows of each boundary to play. Once that adds a decision to the story, a visit is over."""
         curriculum = self._curriculum
         visits = visits_of(self._trace, curriculum)
@@ -42,7 +44,7 @@ class Aligned:
                 self._note_entry(visit, entered)
             decided = len(story.decisions)
             inside = 0
-            for inside, rows in self._within(visit, entered, story, budget):
+            for inside, rows in self._within(visit, entered, story, budget, see):
                 yield entered + inside, rows
                 if len(story.decisions) > decided:
                     break
@@ -51,11 +53,11 @@ class Aligned:
             self._note_exit(visit, inside)
 
     def _within(
-        self, visit: Visit, entered: int, story: Story, budget: int | None
+        self, visit: Visit, entered: int, story: Story, budget: int | None, see: int | None
     ) -> Iterator[tuple[int, Sequence[Row]]]:
         """Each boundary: steps since the entry, and the rows. The last is where the recording left the stage."""
         part = Part(self._trace, visit.first, visit.last, entered - visit.entered, told=True)
-        for step, rows in boundaries(self._curriculum, part, story, budget):
+        for step, rows in boundaries(self._curriculum, part, story, budget, see):
             yield step - visit.entered, rows
         if visit.first == visit.last or self._trace.steps[visit.last - 1] < visit.until:
             yield visit.until - visit.entered, []

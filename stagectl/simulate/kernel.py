@@ -17,6 +17,7 @@ import numpy as np
 from stagectl.curriculum import StagedProgressiveCurriculum
 from stagectl.curriculum.numbers import LARGEST_SCORE
 from stagectl.curriculum.smoothing import Ema
+from stagectl.curriculum.stages import Stage
 from stagectl.simulate.averages import Places, averages
 from stagectl.simulate.story import Story
 from stagectl.simulate.together import Boundaries, boundaries_of
@@ -30,11 +31,15 @@ CORE_ROWS = 1 << 12  # that the core takes at a time
 
 def why_not(curriculum: StagedProgressiveCurriculum) -> str | None:
     """What keeps the current stage from being passed over, in words; None: nothing."""
-    stage = curriculum.stage
     if curriculum.decides_itself:
         return f"{type(curriculum).__name__} decides itself"
+    return why_not_plain(curriculum.stage)
+
+
+def why_not_plain(stage: Stage) -> str | None:
+    """What makes a stage more than a smoothed score and a step count can tell, in words; None: nothing."""
     reasons = {
-        "it is a group": stage.parallel,
+        "parallel stages": stage.parallel,
         "advance_when": stage.advance_when is not None,
         "next": stage.next,
         "demote": stage.demote is not None,
@@ -42,7 +47,7 @@ def why_not(curriculum: StagedProgressiveCurriculum) -> str | None:
         "ema: zero_start": stage.ema != "corrected",
     }
     found = [reason for reason, applies in reasons.items() if applies]
-    return f"stage '{stage.name}': {', '.join(found)}" if found else None
+    return f"stage '{stage.name}' has {', '.join(found)}" if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +85,15 @@ class Part:
 
 
 def boundaries(
-    curriculum: StagedProgressiveCurriculum, part: Part, story: Story, budget: int | None = None
+    curriculum: StagedProgressiveCurriculum,
+    part: Part,
+    story: Story,
+    budget: int | None = None,
+    see: int | None = None,
 ) -> Iterator[tuple[int, Sequence[Row]]]:
     """Recorded step and rows of each boundary that the curriculum must see, before which it is moved over the others.
 
-    Each is played on the curriculum before the next is asked for.
+    Each is played on the curriculum before the next is asked for. The last up to `see` total steps is among them.
     """
     row, turn = part.first, 1
     kept: dict[int, list[int] | None] = {}
@@ -95,7 +104,7 @@ def boundaries(
         to_see = kept[stage]
         turn = CORE_ROWS if to_see is None else turn
         if to_see is not None:
-            begun, row = row, _pass_over(curriculum, part, row, to_see, story, budget)
+            begun, row = row, _pass_over(curriculum, part, row, to_see, story, budget, see)
             turn = 1 if row - begun >= WORTHWHILE else min(2 * turn, WORTHWHILE)
         last = part.boundary_of(row + turn) if row + turn < part.last else part.last
         if last <= row < part.last:
@@ -108,12 +117,18 @@ def boundaries(
 
 
 def _pass_over(
-    curriculum: StagedProgressiveCurriculum, part: Part, row: int, to_see: list[int], story: Story, budget: int | None
+    curriculum: StagedProgressiveCurriculum,
+    part: Part,
+    row: int,
+    to_see: list[int],
+    story: Story,
+    budget: int | None,
+    see: int | None,
 ) -> int:
     """Move the curriculum over the rows at whose boundaries nothing is decided; the row at which it then stands."""
     if row >= part.last or curriculum.awaits_boundary or part.trace.steps[row] + part.clock <= curriculum.total_steps:
         return row
-    last = _last(curriculum, part, row, to_see, budget)
+    last = _last(curriculum, part, row, to_see, budget, see)
     smoothed = curriculum.smoothed
     size = FIRST_ROWS
     begun, hit = row, False
@@ -132,7 +147,14 @@ def _pass_over(
     return row
 
 
-def _last(curriculum: StagedProgressiveCurriculum, part: Part, row: int, to_see: list[int], budget: int | None) -> int:
+def _last(
+    curriculum: StagedProgressiveCurriculum,
+    part: Part,
+    row: int,
+    to_see: list[int],
+    budget: int | None,
+    see: int | None,
+) -> int:
     """The first row, from `row` on, of a boundary at which something happens by its steps, or by what it tells."""
     stage = curriculum.stage
     entered = curriculum.total_steps - curriculum.progress().steps
@@ -145,6 +167,8 @@ def _last(curriculum: StagedProgressiveCurriculum, part: Part, row: int, to_see:
     at = bisect_left(to_see, row)
     if at < len(to_see):
         lasts.append(part.boundary_of(to_see[at]))
+    if see is not None and (after := part.place(see - part.clock + 1)) > row:
+        lasts.append(part.boundary_of(after - 1))
     return max(min(lasts, default=part.last), row)
 
 

@@ -24,6 +24,7 @@ def replay(
     as_recorded: bool = False,
     progress: Callable[[int], None] = lambda rows: None,
     before: Callable[[int], None] = lambda step: None,
+    see: int | None = None,
 ) -> Timeline:
     """What the curriculum would have decided on the trace, deciding once after all rows of equal step.
 
@@ -38,7 +39,8 @@ def replay(
         budget: Total steps.
         as_recorded: Pass over the stages that the trace tells.
         progress: Told now and then how many more rows were played.
-        before: Told the step of each boundary, when its rows are told and nothing is decided.
+        before: Told the step of each boundary that is not passed over, when its rows are told and nothing is decided.
+        see: A step; the last boundary up to it is not passed over.
 
     Raises:
         TraceError: Some of the trace's stages are the curriculum's, and some are not.
@@ -52,7 +54,8 @@ def replay(
     curriculum.decide_between_steps()
     spent = False
     untold = 0
-    for step, rows in aligned.boundaries(story, budget) if aligned else boundaries(curriculum, whole, story, budget):
+    played = aligned.boundaries(story, budget, see) if aligned else boundaries(curriculum, whole, story, budget, see)
+    for step, rows in played:
         with _users_class(curriculum, step):
             for row in rows:
                 _tell(curriculum, row, told=aligned is not None)

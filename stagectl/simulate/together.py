@@ -65,6 +65,8 @@ class Boundaries:
 def boundaries_of(trace: Trace, first: int, last: int) -> Boundaries:
     """The boundaries with scores of the rows from `first` to before `last`, which are whole boundaries."""
     steps, scores = trace.steps[first:last], trace.scores[first:last]
+    if first == last:
+        return Boundaries(trace, first, scores, None, None, 0.0)
     counts = None if trace.counts is None else trace.counts[first:last]
     largest = max(float(scores.max()), -float(scores.min()))  # NaN where a row has no score
     if largest == largest and not (steps[1:] == steps[:-1]).any():

@@ -163,6 +163,7 @@ def test_a_report_and_a_plot_are_written_beside_the_result(capsys: pytest.Captur
             ["seed0.csv", "--recipe", "early.yaml", "--recipe", "late.yaml", "--plot", "o.svg"],
             "--plot is of one recipe",
         ),
+        (["seed0.csv", "--explain", "soon"], "--explain soon: is no step"),
         (["seed0.csv", "--plot", "out.doc"], "out.doc: a plot is written as"),
         (["seed9*.csv"], "seed9*.csv: no file matches"),
     ],

@@ -190,8 +190,8 @@ def test_the_mean_of_a_boundary_is_rounded_once(boundaries: list[list[float]]) -
     ("settings", "reason"),
     [
         ({}, None),
-        ({"advance_when": "mean(score, last=9) >= 0.5"}, "stage 's0': advance_when"),
-        ({"ema": "zero_start"}, "stage 's0': ema: zero_start"),
+        ({"advance_when": "mean(score, last=9) >= 0.5"}, "stage 's0' has advance_when"),
+        ({"ema": "zero_start"}, "stage 's0' has ema: zero_start"),
     ],
 )
 def test_what_cannot_be_passed_over_is_said(settings: dict[str, object], reason: str | None) -> None:
@@ -205,3 +205,13 @@ def test_a_class_that_decides_itself_is_asked_at_every_boundary() -> None:
 
     timeline = replay(Own(["a", "b"], min_episodes=1), trace_of("t", range(2000), [0.0] * 2000))
     assert [t.step for t in timeline.transitions] == [1234]
+
+
+@pytest.mark.parametrize("asked", [0, 3, 1501, 2222, 10**9])
+def test_a_boundary_that_is_asked_for_is_seen_with_all_that_came_before(asked: int) -> None:
+    trace = trace_of("t", range(2, 3002, 2), [0.5] * 1500)
+    seen: list[tuple[int, int]] = []
+    curriculum = stages({}, {})
+    replay(curriculum, trace, before=lambda step: seen.append((step, curriculum.total_episodes)), see=asked)
+    played = [step for step in trace.steps.tolist() if step <= asked]
+    assert not played or (played[-1], len(played) - 1) in seen
