@@ -15,7 +15,7 @@ MOST_RESUMES = 100  # that often a step goes back in no run, but in rows that no
 LATE = 4  # a resume records about as often as what it supersedes; rows that are this many times fewer are late ones
 
 FEW, LONG = 20, 20  # a gap is told among so many steps at least, where it is so many times their mean
-_PART = 1 << 20  # rows looked at together, to keep memory small
+_LOOKS = 100_000
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,16 @@ def fold(steps: Whole, attempts: Whole | None, column: str, place: Callable[[int
 
 def gap(steps: Whole) -> str | None:
     """A note of the longest stretch without a row, where it is far longer than the others."""
-    longest = at = boundaries = 0
-    for first in range(0, len(steps) - 1, _PART):
-        apart = np.diff(steps[first : first + _PART + 1])
-        boundaries += int(np.count_nonzero(apart))
-        if apart.max() > longest:
-            longest, at = int(apart.max()), first + int(apart.argmax())
-    total = int(steps[-1] - steps[0]) if len(steps) else 0
-    if boundaries < FEW or longest * boundaries < LONG * total or longest < total / 20:
+    stride = max(len(steps) // _LOOKS, 1)  # so few rows show where a long one is
+    apart = np.diff(steps[::stride])
+    boundaries = int(np.count_nonzero(apart))
+    if boundaries < FEW:
+        return None
+    first = int(apart.argmax()) * stride
+    within = np.diff(steps[first : first + stride + 1])
+    longest, at = int(within.max()), first + int(within.argmax())
+    total = int(steps[-1] - steps[0])
+    if longest * boundaries < LONG * total or longest * LONG < total:
         return None
     return f"no row between step {steps[at]:,} and step {steps[at + 1]:,}"
 

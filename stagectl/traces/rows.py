@@ -13,7 +13,7 @@ from stagectl.traces.columns import Chosen, Columns, choose, choose_metric, foun
 from stagectl.traces.fold import counted, fold, gap
 from stagectl.traces.table import Table
 from stagectl.traces.trace import Floats, Trace, Whole
-from stagectl.traces.values import ROW, floats, wholes, words
+from stagectl.traces.values import ROW, floats, place, wholes, words
 
 if TYPE_CHECKING:
     import polars as pl
@@ -121,7 +121,7 @@ def _wide(table: Table, frame: pl.DataFrame, chosen: Chosen, columns: Columns) -
     if not table.can_be_mended and chosen.score is not None:
         notes.append(f"{np.isfinite(scores).sum():,} of {len(scores):,} rows have {chosen.score}")
     attempts = None if chosen.attempt is None else wholes(table, frame, chosen.attempt, "an attempt", 0)
-    folded = fold(steps, attempts, chosen.step or "step", lambda row: _place(table, frame, row))
+    folded = fold(steps, attempts, chosen.step or "step", lambda row: place(table, frame, row))
     if folded is not None:
         trace = taken(trace, folded.rows)
         notes += folded.notes()
@@ -146,7 +146,7 @@ def _long(table: Table, frame: pl.DataFrame, chosen: Chosen, columns: Columns) -
         part = indexed.filter(pl.col(chosen.key) == name)
         at = _steps(table, part, chosen, columns, notes)
         attempts = None if chosen.attempt is None else wholes(table, part, chosen.attempt, "an attempt", 0)
-        folded = fold(at, attempts, chosen.step or "step", lambda row, part=part: _place(table, part, row))  # type: ignore[misc]
+        folded = fold(at, attempts, chosen.step or "step", lambda row, part=part: place(table, part, row))  # type: ignore[misc]
         kept: Any = slice(None) if folded is None else folded.rows
         notes += [f"{name}: {note}" for note in (folded.notes() if folded else ())]
         steps.append(at[kept])
@@ -192,7 +192,3 @@ def _scaled(scores: Floats, columns: Columns, notes: list[str]) -> Floats:
         return scores
     notes.append(f"a score of {low:g} counts as 0, one of {high:g} as 1")
     return (scores - low) / (high - low) if low else scores / high
-
-
-def _place(table: Table, frame: pl.DataFrame, row: int) -> str:
-    return table.place(int(frame[ROW][row]) if ROW in frame.columns else row)

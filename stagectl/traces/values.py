@@ -29,16 +29,16 @@ def wholes(table: Table, frame: pl.DataFrame, column: str, what: str, missing: i
     if not cells.dtype.is_integer():
         cells = _numbers(table, frame, column)
         bad = cells.is_null() | cells.is_nan() | (cells.floor() != cells) | (cells.abs() >= MOST)
-        _refuse(table, frame, column, bad & frame[column].is_not_null(), f"{what} is a whole number")
+        _refuse(table, frame, column, bad & frame[column].is_not_null(), f"; {what} is a whole number")
         cells = cells.cast(pl.Int64)
     if cells.null_count():
         if missing is None:
             at = int(cells.is_null().arg_max() or 0)
-            raise TraceError(f"{_place(table, frame, at)}: {column} is empty; {what} is a whole number")
+            raise TraceError(f"{place(table, frame, at)}: {column} is empty; {what} is a whole number")
         cells = cells.fill_null(missing)
     values: Whole = cells.cast(pl.Int64).to_numpy()
     if len(values) and values.min() < (0 if missing is None else min(missing, 0)):
-        _refuse(table, frame, column, cells < 0, f"{what} is a whole number, zero or more")
+        _refuse(table, frame, column, cells < 0, f"; {what} is a whole number, zero or more")
     return values
 
 
@@ -57,7 +57,7 @@ def floats(table: Table, frame: pl.DataFrame, column: str) -> tuple[Floats, int]
         at = int(odd.arg_max() or 0)
         hint = "leave the cell empty where nothing was measured, or take the row out"
         told = f"{column} is {_shown(frame[column][at])}, not a finite number"
-        raise TraceError(f"{_place(table, frame, at)}: {told}", hint=hint)
+        raise TraceError(f"{place(table, frame, at)}: {told}", hint=hint)
     return cells.set(odd, None).to_numpy(), int(odd.sum())
 
 
@@ -73,6 +73,11 @@ def words(frame: pl.DataFrame, column: str) -> tuple[tuple[str, ...], Codes]:
     return tuple(names), values
 
 
+def place(table: Table, frame: pl.DataFrame, at: int) -> str:
+    """Where a row of a part of the table stands."""
+    return table.place(int(frame[ROW][at]) if ROW in frame.columns else at)
+
+
 def _numbers(table: Table, frame: pl.DataFrame, column: str) -> pl.Series:
     """The cells as numbers: true and false are 1 and 0."""
     import polars as pl
@@ -82,31 +87,25 @@ def _numbers(table: Table, frame: pl.DataFrame, column: str) -> pl.Series:
         text = cells.str.strip_chars().str.to_lowercase()
         text = text.set(text == "", None).replace({"true": "1", "false": "0"})
         numbers = text.cast(pl.Float64, strict=False)
-        _refuse(table, frame, column, numbers.is_null() & text.is_not_null(), "which is no number", comma=True)
+        _refuse(table, frame, column, numbers.is_null() & text.is_not_null(), ", which is no number")
         return numbers
     if cells.dtype.is_numeric() or cells.dtype in (pl.Boolean, pl.Null):
         return cells.cast(pl.Float64)
     raise TraceError(f"{table.start}: {column} holds {cells.dtype}, no numbers")
 
 
-def _refuse(table: Table, frame: pl.DataFrame, column: str, bad: pl.Series, why: str, *, comma: bool = False) -> None:
+def _refuse(table: Table, frame: pl.DataFrame, column: str, bad: pl.Series, why: str) -> None:
+    """Raise for the first bad cell, if any is."""
     if not bad.any():
         return
     at = int(bad.fill_null(value=False).arg_max() or 0)
-    raw = frame[column][at]
-    told = repr(raw) if comma else _shown(raw)
-    hint = ""
-    if comma and isinstance(raw, str) and raw.count(",") == 1 and raw.replace(",", "").strip("+-").isdigit():
-        hint = "write decimals with a point"
-    join = ", " if comma else "; "
-    raise TraceError(f"{_place(table, frame, at)}: {column} is {told}{join}{why}", hint=hint)
+    cell = frame[column][at]
+    has_comma = isinstance(cell, str) and cell.strip("+- ").replace(",", "", 1).isdigit()
+    hint = "write decimals with a point" if has_comma and "," in cell else ""
+    raise TraceError(f"{place(table, frame, at)}: {column} is {_shown(cell)}{why}", hint=hint)
 
 
-def _place(table: Table, frame: pl.DataFrame, at: int) -> str:
-    return table.place(int(frame[ROW][at]) if ROW in frame.columns else at)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value).strip()
+def _shown(cell: object) -> str:
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+        return str(int(cell))
+    return repr(cell)

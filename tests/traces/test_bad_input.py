@@ -51,7 +51,7 @@ TABLE = pl.DataFrame({"step": range(1000), "score": [step / 7 for step in range(
         ("step,score\n1,one\n2,two\n", "t.csv:2: score is 'one', which is no number"),
         ("step;score\n1;0,5\n2;0.5.1\n", "t.csv:3: score is '0.5.1'"),
         ("step,score\n99999999999999999999,1\n", "a step is a whole number"),
-        ("step,visit,score\n1,0.5,1\n", "t.csv:2: visit is 0.5; a visit is a whole number"),
+        ("step,visit,score\n1,0.5,1\n", "t.csv:2: visit is '0.5'; a visit is a whole number"),
         ("metric,step,value\nloss,1,2\n", "t.csv:1: no metric looks like a score; it has loss"),
         ("step,seed,score\n1,a,1\n2,a,1\n1,b,1\n2,b,nan\n", "t.csv:5: score is nan"),
     ],

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from stagectl.errors import TraceError
 from stagectl.traces import Columns, Row, Trace, read_batches, read_traces, trace_of_rows, write_trace
+from stagectl.traces.fold import fold
 
 COLUMNS = "step,stage,score\n10,nav,0.5\n20,nav,0.30000000000000004\n20,seq,\n30,seq,1.0\n"
 
@@ -266,6 +267,21 @@ def test_an_attempts_number_says_exactly_what_is_superseded(tmp_path: Path) -> N
 def test_rows_in_disorder_are_an_error_with_both_remedies(tmp_path: Path, recorded: list[int]) -> None:
     with pytest.raises(TraceError, match=r"goes back .*sort the rows by step.*--run-column NAME"):
         steps(tmp_path, recorded)
+
+
+@given(recorded=st.lists(st.integers(0, 30), min_size=1, max_size=40))
+def test_whatever_the_steps_do_a_trace_never_goes_back_and_every_row_is_accounted_for(recorded: list[int]) -> None:
+    try:
+        folded = fold(np.array(recorded), None, "step", str)
+    except TraceError:
+        return
+    if folded is None:
+        assert recorded == sorted(recorded)
+        return
+    kept = [recorded[row] for row in folded.rows]
+    assert kept == sorted(kept)
+    assert len(set(folded.rows.tolist())) == len(kept)
+    assert len(kept) + folded.superseded == len(recorded)
 
 
 def test_a_long_stretch_without_rows_is_said(tmp_path: Path) -> None:
