@@ -89,20 +89,32 @@ class EventLog:
             "event": event,
             **fields,
         }
+        self._write(line, now)
+        return line
+
+    def copy(self, event: Event) -> None:
+        """Write an event that another log of the same run has, as it is; it must be the next one.
+
+        Raises:
+            StorageError: The disk refused; the log is as it was before.
+        """
+        assert event["seq"] == self.seq + 1, (event["seq"], self.seq)
+        self._write(event, self._clock())
+
+    def _write(self, line: Event, now: float) -> None:
         raw = json.dumps(line, allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
         fd = self._lock.fd
         try:
             _write_all(fd, raw, self._size)
-            if event in DURABLE or now - self._synced >= SYNC_SECONDS or now < self._synced:
+            if line["event"] in DURABLE or now - self._synced >= SYNC_SECONDS or now < self._synced:
                 os.fsync(fd)
                 self._synced = now
         except OSError as error:
             os.ftruncate(fd, self._size)
             raise storage_error(self.path, error) from None
         self._size += len(raw)
-        self._step = step
+        self._step = line["step"]
         self.seq += 1
-        return line
 
     def sync(self) -> None:
         """Have everything that was written on disk. Raises StorageError."""
