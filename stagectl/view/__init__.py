@@ -15,7 +15,6 @@ from stagectl.view.shown import show_simulation as show_simulation
 from stagectl.view.shown import show_status as show_status
 from stagectl.view.shown import show_suggestion as show_suggestion
 from stagectl.view.shown import show_sweep as show_sweep
-from stagectl.view.shown import show_timeline as show_timeline
 from stagectl.view.tables import run_rows as run_rows
 from stagectl.view.tables import run_table as run_table
 from stagectl.view.tables import run_table_text as run_table_text

@@ -17,10 +17,9 @@ from stagectl.view.plan import Plan, plan_panel, plan_text
 from stagectl.view.simulation import comparison_panel, comparison_text, simulation_panel, simulation_text
 from stagectl.view.sweep import sweep_panel, sweep_text
 from stagectl.view.tables import Listed, run_table, run_table_text
-from stagectl.view.timeline import timeline_panel, timeline_text
 
 if TYPE_CHECKING:
-    from stagectl.simulate import Comparison, Simulation, Timeline
+    from stagectl.simulate import Comparison, Simulation
     from stagectl.simulate.explain import Explanation
     from stagectl.simulate.suggest import Suggestion
     from stagectl.simulate.sweep import Sweep
@@ -36,11 +35,6 @@ def show_runs(runs: Sequence[Listed]) -> None:
     """All runs, a line each."""
     now = time.time()
     show(run_table(runs, stdout().width, now), run_table_text(runs, now))
-
-
-def show_timeline(timeline: Timeline) -> None:
-    """What a recipe would have done on a trace."""
-    show(timeline_panel(timeline, stdout().width), timeline_text(timeline))
 
 
 def show_simulation(simulation: Simulation) -> None:

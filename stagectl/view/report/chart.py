@@ -88,6 +88,8 @@ class Chart:
     def element(self) -> Element:
         """The figure: legend, the data, and the place where it is drawn."""
         legend = [tag("li", tag("span", name, class_=f"stage s{colour}")) for colour, name in self.stages]
+        if any(row.ticks for panel in self.panels for row in panel.rows):
+            legend.append(tag("li", "▲ checkpoint"))
         buttons = [
             tag("button", sign, type="button", data_zoom=what, aria_label=told)
             for sign, what, told in (("+", "in", "zoom in"), ("−", "out", "zoom out"), ("all", "all", "show all"))

@@ -1,6 +1,6 @@
 """A page that is one file: text, tables, a chart's data, and the style and the script that show it.
 
-Nothing is fetched: the page forbids it to itself. Its charts are SVG drawn by `report.js`, some 250 lines, and not by
+Nothing is fetched: the page forbids it to itself. Its charts are SVG drawn by `report.js`, some 300 lines, and not by
 plotly, whose script alone is 4.6 MB and whose charts cannot be walked by keyboard.
 """
 
@@ -77,7 +77,7 @@ def page(
     return f"<!doctype html>\n{written(tag('html', head, body, lang='en'))}\n"
 
 
-def folded(summary: str, part: Element, *, open_: bool) -> Element:
+def foldable(summary: str, part: Element, *, open_: bool) -> Element:
     """A part that can be folded away; where it is long it is at first."""
     return tag("details", tag("summary", summary), part, open=open_)
 

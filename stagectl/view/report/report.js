@@ -53,6 +53,8 @@
     const data = JSON.parse(figure.querySelector("script").textContent);
     const place = figure.querySelector(".drawing"), tip = figure.querySelector(".tip");
     const rows = data.panels.flatMap((panel) => panel.rows ?? []);
+    const curved = [...new Set(data.panels.flatMap((panel) => (panel.lines ?? []).map((line) => line.row)))];
+    const alone = curved.length === 1 ? rows.find((row) => row.name === curved[0]) : undefined;
     const all = [0, Math.max(1, data.end)];
     let view = all, cursor = null, chosen = null, dragged = null, size = null;
 
@@ -82,7 +84,7 @@
       const box = node("rect", { x: size.left, y: 0, width: Math.max(0, size.right - size.left), height });
       place.replaceChildren(node(
         "svg",
-        { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true", class: `${rows.length > 1 ? "many" : ""} ${chosen === null ? "" : "chosen"}` },
+        { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true", class: `${curved.length > 1 ? "many" : ""} ${chosen === null ? "" : "chosen"}` },
         node("defs", {}, node("clipPath", { id: clip }, box)), back, body, front,
       ));
       showCursor();
@@ -132,8 +134,8 @@
         back.append(node("line", { class: "rule", x1: size.left, x2: size.right, y1: yOf(value), y2: yOf(value) }));
         back.append(node("text", { x: size.left - 10, y: yOf(value) + 4, "text-anchor": "end" }, short(value)));
       }
-      if (rows.length === 1)
-        for (const [colour, , start, end] of rows[0].bars)
+      if (alone !== undefined)
+        for (const [colour, , start, end] of alone.bars)
           body.append(node("rect", { class: `band s${colour}`, x: xOf(start), width: Math.max(0, xOf(end) - xOf(start)), y, height }));
       for (const line of panel.lines) {
         if (line.goal.length) body.append(node("path", { class: of(line.row, `goal s${line.colour}`), d: path(line.x, line.goal, yOf) }));

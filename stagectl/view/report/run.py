@@ -10,13 +10,15 @@ from stagectl.view.facts import Facts, judged, sayings
 from stagectl.view.panel import step_words, transition_cells
 from stagectl.view.report.chart import Bar, Chart, Line, Panel, Row, curves_panel
 from stagectl.view.report.html import Cell, Child, table, tag
-from stagectl.view.report.page import Palette, Section, folded, page
+from stagectl.view.report.page import Palette, Section, foldable, page
 from stagectl.view.report.story import STAGES, Attempt, Story, story_of
 from stagectl.view.stages import gauge, name_of, place_of
 from stagectl.view.words import NOTHING, clean, duration, moment, score, steps
 
 MANY = 12
+SHOWN_ATTEMPTS = 8  # in the chart; the table has all
 _NOT_COLOURED = 7
+_AGES = ("ended", "last event")  # which a page that is kept outlives
 
 
 def run_report(run_id: str, events: Iterable[Event], liveness: Liveness, recipe: str, now: float) -> str:
@@ -65,7 +67,11 @@ def _answer(status: RunStatus, facts: Facts, palette: Palette) -> list[Cell]:
         words = [f"{run} {_ended(facts)} in ", where, f"{stage}at step {steps(status.step)}."]
     else:
         words = [f"{run} is {facts.word} in ", where, f"{stage}at {step_words(status)}."]
-    said = [f"{label}: {' · '.join(text for text, _ in parts)}" for label, parts in sayings(status, facts) if label]
+    said = [
+        f"{label}: {' · '.join(text for text, _ in parts)}"
+        for label, parts in sayings(status, facts)
+        if label and label not in _AGES
+    ]
     if said:
         words.append(tag("span", "; ".join(said), class_="aside"))
     return words
@@ -96,7 +102,9 @@ def _chart(story: Story) -> Chart:
     ticks = [(event["step"], f"checkpoint {clean(event['path'])}") for event in status.checkpoints]
     rows = [Row(STAGES, story.bars(), ticks=ticks)]
     if len(story.attempts) > 1:
-        rows.append(Row("attempts", [_attempt_bar(attempt) for attempt in story.attempts]))
+        rows += [
+            Row(f"attempt {attempt.number}", [_attempt_bar(attempt)]) for attempt in story.attempts[-SHOWN_ATTEMPTS:]
+        ]
     panels = [Panel("", rows), curves_panel("performance", lines, bounded=bounded)]
     panels += [
         curves_panel(name, list(by_visit.values()), small=True)
@@ -196,4 +204,4 @@ def _checkpoints(status: RunStatus, palette: Palette) -> Child:
         for event in reversed(status.checkpoints)
     ]
     whole = table("checkpoints", ("checkpoint", "step", "stage"), rows, [1])
-    return folded(f"{len(rows)} checkpoints, the newest first", whole, open_=len(rows) <= MANY)
+    return foldable(f"{len(rows)} checkpoints, the newest first", whole, open_=len(rows) <= MANY)

@@ -18,7 +18,7 @@ from stagectl.view.answer import (
 )
 from stagectl.view.report.chart import Bar, Chart, Line, Panel, Row, Whisker, curves_panel
 from stagectl.view.report.html import Cell, Child, listed, table, tag, text
-from stagectl.view.report.page import Palette, Section, folded, page
+from stagectl.view.report.page import Palette, Section, foldable, page
 from stagectl.view.report.sweep import sweep_parts
 from stagectl.view.seeds import HEADER as SUMMARY_HEADER
 from stagectl.view.seeds import short_names, summary_rows, visits
@@ -187,7 +187,7 @@ def _seeds(timelines: Sequence[Timeline], palette: Palette) -> Child:
     stages = [span.name for span in timelines[0].stages]
     header: list[Cell] = ["left at", *(palette.stage(stage, text(stage)) for stage in stages), "ends with"]
     whole = table("each seed", header, rows, range(1, len(header) - 1))
-    return whole if len(rows) <= MANY else folded(f"{len(rows)} seeds", whole, open_=False)
+    return whole if len(rows) <= MANY else foldable(f"{len(rows)} seeds", whole, open_=False)
 
 
 def _left(timeline: Timeline, span: StageSpan) -> str:
