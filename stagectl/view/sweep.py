@@ -11,7 +11,7 @@ from rich.style import Style
 from rich.text import Text
 
 from stagectl.view.answer import few_steps
-from stagectl.view.grid import grid
+from stagectl.view.grid import gap_for, grid
 from stagectl.view.lines import DIM, aligned, fitted, joined, labelled
 from stagectl.view.words import NOTHING, clean
 
@@ -27,6 +27,8 @@ def sweep_panel(sweep: Sweep, width: int, rank: str = "steps") -> RenderableType
     """The best variants as a table, the heat map and notes, at most `width` cells wide."""
     order = ranked(sweep, rank)
     header = sweep_header(sweep)
+    if gap_for(width) == 1:  # the last word of a key is enough to know it by
+        header = (*(_last_word(name) for name in header[: len(sweep.axes)]), *header[len(sweep.axes) :])
     rows = [[Text(cell) for cell in variant_cells(sweep, index)] for index in order[:FEW]]
     right = frozenset(header)
     parts: list[RenderableType] = [grid(header, rows, width, right=right, drops=_less_important(sweep))]
@@ -101,7 +103,7 @@ def heat_map(sweep: Sweep, width: int) -> Text:
     size = max(len(text) for text in (*heads, *(cell for row in cells for cell in row))) + 2
     figures = gutter + size * len(heads) <= width
     size = size if figures else max(1, (width - gutter) // len(heads))
-    lines = [Text(f" steps by {key_name(down.key, sweep)} (down) and {key_name(across.key, sweep)} (across)", DIM)]
+    lines = [Text(f" steps: {key_name(down.key, sweep)} ↓ {key_name(across.key, sweep)} →", DIM)]
     if figures:
         lines.append(Text(" " * gutter + "".join(head.rjust(size) for head in heads), DIM))
     for label, values, texts in zip(labels, totals, cells, strict=True):
@@ -123,6 +125,12 @@ def key_name(key: str, sweep: Sweep) -> str:
 
 def value_name(value: Any) -> str:
     return clean(f"{value:g}" if isinstance(value, float) else value)
+
+
+def _last_word(key: str) -> str:
+    """`empty.performance_threshold` as `empty.threshold`."""
+    stage, dot, name = key.rpartition(".")
+    return f"{stage}{dot}{name.rpartition('_')[2]}"
 
 
 def _less_important(sweep: Sweep) -> Sequence[str]:
