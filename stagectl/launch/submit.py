@@ -88,5 +88,10 @@ def submission(paths: RunPaths) -> dict[str, Any]:
     return dict(read_json(paths.identity).get(KEY, {}))
 
 
+def note(paths: RunPaths, **facts: Any) -> None:
+    """Keep what SkyPilot said last, beside the submission."""
+    _keep(paths, {**submission(paths), "seen": facts})
+
+
 def _keep(paths: RunPaths, record: dict[str, Any]) -> None:
     write_json(paths.identity, {**read_json(paths.identity), KEY: record})

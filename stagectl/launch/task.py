@@ -15,6 +15,7 @@ from stagectl.recipe import Recipe
 LUGGAGE = "~/.stagectl-launch"  # what travels beside the code, on the cluster: a folder a run
 ENVIRONMENT = "~/stagectl-env"  # the training environment that is made where the recipe names none
 HIDDEN = "<hidden>"
+AUTOSTOP = {"idle_minutes": 10, "down": True}
 
 
 def task_data(
@@ -47,7 +48,7 @@ def task_data(
     data = {
         "name": run_id,
         **named,
-        "resources": dict(launch.resources),
+        "resources": _resources(recipe),
         "envs": {**envs, **({"STAGECTL_COMMIT": code.commit} if code.commit else {})},
         "secrets": _secrets(recipe, environ),
         "file_mounts": {**task.get("file_mounts", {}), there: str(luggage)},
@@ -70,6 +71,14 @@ def cluster_name(run_id: str) -> str:
     """The name of a run's own cluster: its id, made to begin with a letter and to end with a letter or digit."""
     name = run_id.rstrip("._-")
     return name if name[0].isalpha() else f"s-{name}"
+
+
+def _resources(recipe: Recipe) -> dict[str, Any]:
+    """As the recipe has them; a run's own cluster goes by itself, too, in case nobody is there to give it back."""
+    launch = recipe.launch
+    stays = launch.managed or launch.cluster or "autostop" in launch.resources
+    knows = not str(launch.resources.get("infra", "")).lower().startswith("slurm")  # which has no autostop
+    return {**launch.resources, **({} if stays or not knows else {"autostop": AUTOSTOP})}
 
 
 def _secrets(recipe: Recipe, environ: Mapping[str, str]) -> dict[str, str]:

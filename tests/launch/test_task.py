@@ -29,7 +29,7 @@ def test_the_code_the_wheel_and_the_recipe_travel(tmp_path: Path) -> None:
     assert data["name"] == "doorkey-1"
     assert data["workdir"] == "/code"
     assert data["file_mounts"] == {"~/.stagectl-launch/doorkey-1": "/runs/doorkey-1/launch"}
-    assert data["resources"] == {"cpus": "2+"}
+    assert data["resources"]["cpus"] == "2+"
     assert data["envs"] == {"STAGECTL_COMMIT": COMMIT}
     assert "secrets" not in data
 
@@ -72,6 +72,21 @@ def test_a_managed_job_needs_a_folder_that_stays(tmp_path: Path) -> None:
     kept = task(tmp_path, ", managed: true, envs: {STAGECTL_HOME: /shared}, job_recovery: FAILOVER")
     assert kept["envs"]["STAGECTL_HOME"] == "/shared"
     assert kept["resources"] == {"job_recovery": "FAILOVER"}
+
+
+@pytest.mark.parametrize(
+    ("launch", "goes"),
+    [
+        ("", True),
+        (", infra: aws", True),
+        (", infra: slurm/lab", False),
+        (", cluster: lab", False),
+        (", autostop: 5", False),
+    ],
+)
+def test_a_runs_own_cluster_goes_by_itself(tmp_path: Path, launch: str, goes: bool) -> None:
+    resources = task(tmp_path, launch).get("resources", {})
+    assert (resources.get("autostop") == {"idle_minutes": 10, "down": True}) is goes
 
 
 @pytest.mark.parametrize(("run_id", "name"), [("doorkey-1", "doorkey-1"), ("1st.", "s-1st"), ("a_b", "a_b")])

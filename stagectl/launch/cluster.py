@@ -1,0 +1,94 @@
+"""Running a recipe as a SkyPilot job: what travels is packed, submitted once, and followed from here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stagectl.errors import StagectlError
+from stagectl.launch.follow import start_follower
+from stagectl.launch.git import Code, check_code, check_out, find_code
+from stagectl.launch.sky import Place, Sky, UnreachableError
+from stagectl.launch.submit import submit
+from stagectl.launch.task import cluster_name, redacted, task_data
+from stagectl.launch.wheel import build_wheel
+from stagectl.recipe import Recipe, write_resolved
+from stagectl.runs import RunPaths, create_run, make_folder, new_run_id, write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class CodeOptions:
+    """Which of the user's code travels: that of a git ref, else the folder as it is, which git must know whole."""
+
+    ref: str | None = None
+    skip_git_check: bool = False
+
+
+def planned_task(recipe: Recipe, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The task that a launch would send, as it may be shown: secrets hidden. Nothing is made for it."""
+    run_id = recipe.run or f"{recipe.name}-DATE-XXXX"
+    known = {**dict.fromkeys(recipe.launch.task.get("secrets", ()), "not set"), **environ}
+    code = find_code(recipe.folder)
+    return redacted(task_data(recipe, run_id, code, Path(f"RUN/{run_id}/luggage"), "stagectl.whl", known))
+
+
+def start(recipe: Recipe, sky: Sky, options: CodeOptions, environ: Mapping[str, str] = os.environ) -> RunPaths:
+    """Create the run, submit its job and follow it by a process that outlives the terminal.
+
+    Raises:
+        UsageError: The code is not committed and pushed, or a secret has no value.
+        RunExistsError: A run already has that id.
+        UnreachableError: The API server does not answer; the run is kept, and `resubmit` goes on with it.
+        JobError: SkyPilot refused the task; nothing is left of the run.
+    """
+    code = find_code(recipe.folder)
+    if not options.skip_git_check and options.ref is None:
+        check_code(code)
+    run_id = recipe.run or new_run_id(recipe.name)
+    recipe = replace(recipe, run=run_id)
+    paths = create_run(run_id, write_resolved(recipe), recipe.folder, {**recipe.facts(), "commit": code.commit})
+    try:
+        if options.ref is not None:
+            make_folder(paths.folder / "code")
+            code = check_out(code, options.ref, paths.folder / "code")
+        task = _packed(paths, recipe, code, environ)
+        submit(paths, place_of(recipe, run_id), lambda: task, sky)
+    except UnreachableError as error:
+        raise UnreachableError(error.message, hint=f"the run is kept: stagectl run --resume {run_id}") from None
+    except (StagectlError, OSError):
+        shutil.rmtree(paths.folder)
+        raise
+    start_follower(paths)
+    return paths
+
+
+def resubmit(paths: RunPaths, recipe: Recipe, sky: Sky, environ: Mapping[str, str] = os.environ) -> None:
+    """Go on with a run whose submission was cut off: by the job that is there, else by a launch.
+
+    Raises:
+        UnreachableError: The API server does not answer.
+        JobError: SkyPilot refused the task.
+    """
+    code = find_code(recipe.folder)
+    if (paths.folder / "code").exists():
+        code = Code(paths.folder / "code", code.inside, code.commit)
+    submit(paths, place_of(recipe, paths.run_id), lambda: _packed(paths, recipe, code, environ), sky)
+    start_follower(paths)
+
+
+def place_of(recipe: Recipe, run_id: str) -> Place:
+    """Where the recipe's run is: with SkyPilot's managed jobs, on the cluster that it names, or on its own."""
+    return Place(run_id, None if recipe.launch.managed else recipe.launch.cluster or cluster_name(run_id))
+
+
+def _packed(paths: RunPaths, recipe: Recipe, code: Code, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The task, with what travels beside the code in the run's folder."""
+    luggage = paths.folder / "luggage"
+    shutil.rmtree(luggage, ignore_errors=True)
+    make_folder(luggage)
+    write_whole(luggage / "recipe.yaml", write_resolved(recipe))
+    return task_data(recipe, paths.run_id, code, luggage, build_wheel(luggage).name, environ)
