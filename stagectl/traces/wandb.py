@@ -18,7 +18,7 @@ from stagectl.traces.table import Table
 
 ONLINE = "wandb://"
 _EXTRA = "pip install 'stagectl[train]'"
-_TIMEOUT = 60  # seconds that one answer may take
+_TIMEOUT = 30  # seconds that one answer may take
 _PAGE = 10_000  # steps a request: there is at most a row a step, so that none is left out by sampling
 
 
@@ -117,14 +117,19 @@ def online_table(source: str) -> Table:
     if path.count("/") != 2:
         raise TraceError(f"{source}: names no run", hint=f"{ONLINE}ENTITY/PROJECT/RUN, as in the address of its page")
     try:
+        import requests
         import wandb
+        from wandb.apis import InternalApi
     except ImportError:
         raise TraceError(f"{source}: reading it needs the package wandb", hint=_EXTRA) from None
+    server = InternalApi().settings("base_url")
     try:
-        api = wandb.Api(timeout=_TIMEOUT)
-        rows = list(api.run(path).scan_history(page_size=_PAGE))
+        requests.head(server, timeout=_TIMEOUT)  # wandb would try for minutes
+        rows = list(wandb.Api(timeout=_TIMEOUT).run(path).scan_history(page_size=_PAGE))
     except wandb.errors.UsageError:
         raise TraceError(f"{source}: no key for W&B", hint="wandb login, or set WANDB_API_KEY") from None
+    except requests.RequestException as error:
+        raise TraceError(f"{source}: {server} cannot be reached ({type(error).__name__})") from None
     except (wandb.errors.Error, ValueError, TypeError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
         hint = "is its address right, and may you read it? wandb login"

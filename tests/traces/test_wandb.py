@@ -108,6 +108,10 @@ HISTORY = [{"_step": step, "global_step": 10 * step, "success": 0.5} for step in
 class Fake(BaseHTTPRequestHandler):
     """As much of W&B's GraphQL as reading a run's history asks for."""
 
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         told = self.answer(body["query"], body.get("variables") or {})
@@ -180,6 +184,13 @@ def test_a_runs_whole_history_is_read_through_the_api(fake_api: None) -> None:
 def test_a_run_that_is_not_there_is_one_clear_error(fake_api: None) -> None:
     with pytest.raises(TraceError, match="W&B does not give it"):
         read_traces(["wandb://entity/project/missing"])
+
+
+def test_a_server_that_cannot_be_reached_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    with pytest.raises(TraceError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
+        read_traces(["wandb://entity/project/r"])
 
 
 def test_an_address_that_names_no_run_is_said() -> None:
