@@ -104,6 +104,7 @@ class Session:
         self._budget = math.inf if recipe.trainer.total_timesteps is None else recipe.trainer.total_timesteps
         self._fingerprint = fingerprint(recipe)
         self._ready = False
+        self._begun = False
         self._applied: int | None = None
         self._progress_time = clock()
         self._told_step = 0
@@ -131,7 +132,8 @@ class Session:
         curriculum = self.curriculum
         if self.resumed_from is not None and not self._ready and step < curriculum.total_steps:
             raise _not_restored(curriculum.total_steps, step)
-        again = self._ready and step == curriculum.total_steps
+        again = self._begun and step == curriculum.total_steps
+        self._begun = True
         if not self._ready:
             self._log.append("ready", curriculum.total_steps)
             self._ready = True
@@ -226,6 +228,7 @@ class Session:
         self._told_step = self._saved_step = self.step
         self._applied = self.curriculum.current_stage if manifest["applied"] else None
         self._measured = manifest["measured"]
+        self._begun = manifest["begun"]
 
     def close(self) -> None:
         """Record the last steps, and let go of the run. Episodes that no step was told for count for nobody."""
@@ -249,6 +252,7 @@ class Session:
             "attempt": self._log.attempt,
             "recipe": self._fingerprint,
             "seq": self._log.seq + 1,
+            "begun": self._begun,
             "applied": self._applied == self.curriculum.current_stage,
             "measured": self._measured,
         }

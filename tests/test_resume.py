@@ -10,28 +10,34 @@ import json
 import random
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from hypothesis import assume, given, settings
+import pytest
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from stagectl.errors import DamagedRunError, UsageError
 from stagectl.job import __main__ as job
-from stagectl.recipe import Recipe, write_resolved
+from stagectl.ranks import Alone, Follower, News, Told
+from stagectl.recipe import Recipe, load_recipe, write_resolved
 from stagectl.runs import (
     Beginning,
     Ending,
     Event,
     EventLog,
+    Liveness,
     RunPaths,
+    StatusReader,
     create_run,
+    find_beginning,
     folded,
     read_events,
     read_status,
     status_data,
 )
-from stagectl.runs.status import Liveness
-from stagectl.session import Session
+from stagectl.session import Session, attach
 from tests.curriculum.random_recipes import recipes, streams
 from tests.simulate.test_equality import act, made
 
@@ -55,6 +61,7 @@ class Script:
         self._stream = stream
         self._saves = saves
         self._cuts = list(cuts)
+        self.finished = False
 
     def run(self) -> list[Event]:
         """The run's events after the job came to its end."""
@@ -81,13 +88,15 @@ class Script:
                 session.update_step_count(session.step + value)
             elif kind != "manual":
                 act(session, tasks, kind, value)
-            if at in self._saves:
+            told = session.curriculum.applied_stage in (None, session._applied)  # no task is on that would be gone
+            if at in self._saves and told:
                 with session.checkpoint() as folder:
                     (folder / "script.json").write_text(json.dumps({"tasks": tasks, "next": at + 1}))
         if cut < len(self._stream):
             log.close()
             return KILLED
         session.close()
+        self.finished = True
         return Ending(0)
 
 
@@ -98,7 +107,7 @@ def training(events: Sequence[Event]) -> list[dict[str, Any]]:
     return [{key: value for key, value in event.items() if key not in common} for event in kept]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, phases=(Phase.generate,))  # each example writes files: to shrink one takes minutes
 @given(curriculum=recipes(), stream=streams, places=st.randoms(use_true_random=False))
 def test_a_run_cut_off_anywhere_is_folded_the_run_that_never_was(
     curriculum: dict[str, Any], stream: list[Any], places: random.Random
@@ -110,9 +119,217 @@ def test_a_run_cut_off_anywhere_is_folded_the_run_that_never_was(
     uninterrupted = whole.run()
     script = Script(recipe, stream, saves, cuts)
     events = script.run()
-    assume(not script._cuts)  # a death before the first rollout ends a run
-    assume(events[-1]["outcome"] != "failed" or uninterrupted[-1]["outcome"] == "failed")
+    assume(script.finished)  # a death before the first rollout ends a run
     assert training(events) == training(uninterrupted)
     ours, theirs = (status_data(read_status(each.paths), Liveness(False, False, False)) for each in (script, whole))
     for key in ("stages", "transitions", "end", "step", "waiting_for", "refused_scores"):
         assert ours[key] == theirs[key]
+
+
+# ── what a script sees ──────────────────────────────────────────────────────────────────────────────────────
+
+RECIPE = """\
+run: mine
+trainer: {command: [python, train.py], total_timesteps: 1000, checkpoint_every: 100}
+curriculum:
+  stages: [env/a, env/b, env/c]
+  min_episodes: 2
+"""
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
+    """A run whose first attempt came to stage b at step 20, saved at step 30, and died at step 50."""
+    file = tmp_path / "recipe.yaml"
+    file.write_text(RECIPE)
+    recipe = load_recipe(file)
+    paths = create_run("mine", write_resolved(recipe), recipe.folder, recipe.facts())
+    log = EventLog(paths.events, attempt=1)
+    log.append("attempt_started", command=["python", "train.py"])
+    session = Session(paths, recipe, log)
+    for step in (10, 20, 30):
+        play(session, step)
+    with session.checkpoint() as folder:
+        (folder / "model").write_text("weights")
+    for step in (40, 50):
+        play(session, step)
+    log.close()
+    monkeypatch.setenv("STAGECTL_RUN", str(paths.folder))
+    monkeypatch.setenv("STAGECTL_ATTEMPT", "2")
+    monkeypatch.setenv("STAGECTL_CHECKPOINT", str(begin(paths).folder))
+    return paths
+
+
+def begin(paths: RunPaths) -> Any:
+    """Begin the second attempt as the job does; the checkpoint that it goes on from."""
+    start = find_beginning(paths, [job.fingerprint(stored(paths))])
+    assert start.checkpoint is not None
+    with EventLog(paths.events, attempt=2) as log:
+        log.append("attempt_started", start.step, reason="killed", stage=1, **start.facts(paths))
+    return start.checkpoint
+
+
+def stored(paths: RunPaths) -> Recipe:
+    return job.read_resolved(paths.recipe, folder=paths.folder)
+
+
+def play(session: Session | Follower, step: int, score: float = 1.0) -> None:
+    session.curriculum.get_task().complete(score)
+    session.update_step_count(step)
+
+
+def test_a_script_finds_its_model_its_step_and_its_stage(paths: RunPaths) -> None:
+    with attach() as session:
+        assert session.resumed_from == paths.checkpoints / "step-000000000030"
+        assert (session.resumed_from / "model").read_text() == "weights"
+        assert (session.step, session.curriculum.stage.name, session.curriculum.episodes()) == (30, "b", [2, 1, 0])
+
+
+def test_a_script_that_does_not_count_on_is_told_how_to(paths: RunPaths) -> None:
+    with (
+        pytest.raises(UsageError, match="goes on from step 30, but the script counts from 10") as raised,
+        attach() as session,
+    ):
+        play(session, 10)
+    assert raised.value.hint == "load what was saved in session.resumed_from, and count the steps on from session.step"
+    assert not read_status(paths).ready, "the job does not try that again"
+
+
+def test_a_script_that_begins_sees_nothing_to_go_on_from(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    with attach(tmp_path / "recipe.yaml") as session:
+        assert (session.resumed_from, session.step) == (None, 0)
+
+
+def test_a_checkpoint_is_due_after_a_transition_and_after_its_steps(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    due = []
+    with attach(tmp_path / "recipe.yaml") as session:
+        for step in range(10, 250, 10):
+            play(session, step, 1.0 if step <= 20 else 0.0)
+            if session.checkpoint_due:
+                due.append(step)
+                with session.checkpoint():
+                    pass
+    assert due == [20, 120, 220]
+
+
+def test_a_follower_stands_where_the_leader_does_and_tells_no_episode_twice(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Told] = []
+
+    class Ranks(Alone):
+        def gather(self, told_by: Told) -> list[Told]:
+            told.append(told_by)
+            return []
+
+        def broadcast(self, news: News | None) -> News:
+            return News(40, None, stop=False)
+
+    monkeypatch.setattr("stagectl.session.find_ranks", lambda: (1, Ranks()))
+    with attach() as follower:
+        assert isinstance(follower, Follower)
+        assert (follower.step, follower.curriculum.stage.name) == (30, "b")
+        assert follower.resumed_from == paths.checkpoints / "step-000000000030"
+        follower.curriculum.get_task().complete(float("nan"))
+        play(follower, 40)
+    assert [(len(each.finished), len(each.refused)) for each in told] == [(1, 1)]
+
+
+def test_a_score_that_another_rank_refused_is_recorded(tmp_path: Path) -> None:
+    class Ranks(Alone):
+        def gather(self, told: Told) -> list[Told]:
+            return [told, Told([], ["the score is nan"])]
+
+    recipe = made({"stages": ["a", "b"]})
+    paths = new_run(recipe)
+    with Session(paths, recipe, EventLog(paths.events, attempt=1), ranks=Ranks()) as session:
+        play(session, 10)
+    assert read_status(paths).refused_scores == 1
+
+
+# ── what a reader sees ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_who_watches_sees_the_run_go_back_as_who_comes_later_does(paths: RunPaths) -> None:
+    whole = paths.events.read_text().splitlines(keepends=True)
+    watching = StatusReader(paths)
+    for lines in range(len(whole) + 1):
+        paths.events.write_text("".join(whole[:lines]))
+        status = watching.read()
+        later = read_status(paths)
+        alive = Liveness(True, True, False)
+        assert status_data(status, alive, 0.0) == status_data(later, alive, 0.0)
+    assert (status.step, status.attempt, status.stages[1].episodes) == (30, 2, 1)
+    assert status_data(status, alive)["resumed"] == {
+        "step": 30,
+        "path": "checkpoints/step-000000000030",
+        "reason": "killed",
+        "rejected": [],
+    }
+
+
+def test_a_checkpoint_that_was_saved_and_not_told_is_told_by_the_job(paths: RunPaths) -> None:
+    lines = paths.events.read_text().splitlines(keepends=True)
+    at = next(index for index, line in enumerate(lines) if '"checkpoint"' in line)
+    paths.events.write_text("".join(lines[:at]))
+    with EventLog(paths.events, attempt=2) as log:
+        job._tell_untold(paths, log)
+        job._tell_untold(paths, log)
+    assert [event["event"] for event in read_events(paths.events)[at:]] == ["checkpoint"]
+    assert read_events(paths.events)[at]["path"] == "checkpoints/step-000000000030"
+
+
+# ── which checkpoint ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_checkpoint_beyond_the_one_that_was_gone_on_from_is_none_of_the_run(paths: RunPaths) -> None:
+    with attach() as session:
+        play(session, 35)
+        with session.checkpoint():
+            pass
+    with EventLog(paths.events, attempt=3) as log:  # somebody went back to step 30
+        log.append("attempt_started", 30, reason="", path=None, rejected=[], stage=1, after=read_seq(paths, 30))
+    found = find_beginning(paths, [job.fingerprint(stored(paths))])
+    assert (found.step, found.rejected) == (30, ())
+
+
+def read_seq(paths: RunPaths, step: int) -> int:
+    events = read_events(paths.events)
+    return int(next(e["seq"] for e in events if (e["event"], e["step"]) == ("checkpoint", step)))
+
+
+def test_a_checkpoint_of_another_recipe_is_passed_over_and_said(paths: RunPaths) -> None:
+    with pytest.raises(DamagedRunError, match="step-000000000030 was saved under another recipe"):
+        find_beginning(paths, ["another"])
+
+
+def test_a_run_without_a_checkpoint_begins_at_its_beginning(tmp_path: Path) -> None:
+    start = find_beginning(new_run(made({"stages": ["a"]})), [])
+    assert (start.checkpoint, start.step, start.after) == (None, 0, 1)
+
+
+def test_a_step_is_saved_once_more_where_what_was_saved_is_superseded(paths: RunPaths) -> None:
+    with attach() as session:
+        play(session, 40)
+        (paths.checkpoints / "step-000000000040").mkdir()  # of the first attempt, and damaged
+        with session.checkpoint():
+            pass
+    assert (paths.checkpoints / "step-000000000040-attempt-2" / "curriculum.json").exists()
+
+
+# ── under a changed recipe ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_under_an_accepted_recipe_stages_keep_what_was_seen_in_them(paths: RunPaths) -> None:
+    changed = RECIPE.replace("[env/a, env/b, env/c]", "[env/new, env/b, env/a]").replace("1000", "2000")
+    file = paths.folder.parent / "changed.yaml"
+    file.write_text(changed)
+    recipe = load_recipe(file)
+    before = read_status(paths)
+    event = {"seq": before.seq + 1, "attempt": 3, "step": 30, "time": 0.0, "event": "attempt_started"}
+    event |= {"reason": "", "path": None, "rejected": [], "after": before.seq, "stage": 1}
+    before.apply({**event, **recipe.facts()})
+    assert [(entry.stage.name, entry.episodes) for entry in before.stages] == [("new", 0), ("b", 1), ("a", 2)]
+    assert (before.name_of(before.current), before.total_timesteps) == ("b", 2000)
