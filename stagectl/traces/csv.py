@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stagectl.errors import TraceError
 from stagectl.traces.columns import Chosen
-from stagectl.traces.source import HEAD_BYTES, Source, check_utf8, csv_records
+from stagectl.traces.source import HEAD_BYTES, Source, check_utf8, csv_records, whole_lines
 from stagectl.traces.table import Table
 
 if TYPE_CHECKING:
@@ -116,10 +115,9 @@ def _may_be_uneven(source: Source, layout: Layout) -> bool:
     """Whether a line has too few separators: polars fills a row that is too short with nothing."""
     import polars as pl
 
-    content = io.BytesIO(source.content) if isinstance(source.content, bytes) else source.content
     line = pl.col("line")
     short = line.str.count_matches(layout.separator, literal=True) < len(layout.header) - 1
-    lines = pl.scan_lines(content, glob=False).slice(layout.comments + 1)
+    lines = pl.scan_csv(source.content, glob=False, **whole_lines()).slice(layout.comments + 1)
     return not lines.filter(short & (line.str.strip_chars() != "")).head(1).collect().is_empty()
 
 

@@ -65,11 +65,11 @@ def _rows_of(events: Iterable[Event], start: list[str]) -> Iterator[Row]:
     advance_to: str | None = None
     for event in events:
         kind, step = event["event"], event["step"]
-        if kind == "run_created":
+        if "stages" in event:  # the run's beginning, or an attempt that goes on under a changed recipe
             tops = [stage["name"] for stage in event["stages"]]
             played = [m["name"] for stage in event["stages"] for m in (stage.get("parallel") or [stage])]
             criteria = set(event.get("metrics", ()))
-            if event.get("start", 0):
+            if kind == "run_created" and event.get("start", 0):
                 start.append(tops[event["start"]])
         elif kind == "metrics":
             metrics.append({name: value for name, value in event["metrics"].items() if name in criteria})

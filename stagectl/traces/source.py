@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from stagectl.errors import TraceError
 
@@ -98,13 +98,23 @@ def _gunzipped(packed: bytes, name: str) -> bytes:
 
 
 def _unzstd(packed: bytes, name: str) -> bytes:
+    """By polars, which unpacks a table: one of whole lines."""
     import polars as pl
 
     try:
-        lines = pl.read_lines(io.BytesIO(packed)).to_series()
+        lines = pl.read_csv(packed, **whole_lines()).to_series().fill_null("")
+    except pl.exceptions.NoDataError:
+        return b""
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _cut_short(name, "zstd", error) from None
     return "\n".join(lines).encode()
+
+
+def whole_lines() -> dict[str, Any]:
+    """polars' arguments that read a text as one column, `line`."""
+    import polars as pl
+
+    return {"separator": "\x1f", "quote_char": None, "has_header": False, "schema": {"line": pl.String()}}
 
 
 def _cut_short(name: str, packing: str, error: Exception) -> TraceError:
