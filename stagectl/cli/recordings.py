@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stagectl.cli.options import say
 from stagectl.errors import UsageError
 
 if TYPE_CHECKING:
     from stagectl.traces import Columns
 
 PATIENCE = 1.0  # seconds without a bar
+LONG = 10.0  # seconds, of which a pipe is told
 
 ArgumentsArgument = Annotated[
     list[str],
@@ -83,9 +85,9 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 @contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error for what takes over a second; the function is told how much more is done."""
+    """A bar on standard error for what takes over a second, or a line; the function is told how much more is done."""
     if not sys.stderr.isatty():
-        yield lambda more: None
+        yield _estimate(what, total)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -104,6 +106,24 @@ def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield advance
     finally:
         shown.stop()
+
+
+def _estimate(what: str, total: int) -> Callable[[int], None]:
+    """Off a terminal: one line with the time that it will take, where that is long."""
+    begun = time.monotonic()
+    done, is_said = 0, False
+
+    def advance(more: int) -> None:
+        nonlocal done, is_said
+        done += more
+        passed = time.monotonic() - begun
+        if not is_said and passed > PATIENCE and done:
+            is_said = True
+            left = passed * (total - done) / done
+            if left > LONG:
+                say(f"{what}: about {left:,.0f} s more")
+
+    return advance
 
 
 def _range(text: str) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,8 @@ from stagectl.simulate.sweep import WINDOW
 from stagectl.simulate.timeline import Timeline
 from stagectl.traces import Trace
 
+SURELY = 1.645  # standard errors: 95 %, one-sided
+
 
 def false_exits(
     curriculum: StagedProgressiveCurriculum, trace: Trace, timeline: Timeline, window: int = WINDOW
@@ -19,8 +23,9 @@ def false_exits(
     """By a stage's index, whether its last exit was a false one; of the exits that the data can judge.
 
     An exit can be judged if the performance made it, and `window` more episodes of the stage were recorded after it.
-    It is false if the mean of their scores is below the threshold: what was reached did not last. The smoothed
-    performance judges nothing here: having just reached the threshold, it is below it again after one failed episode.
+    It is false if the mean of their scores is below the threshold by more than chance explains: by over 1.645 of its
+    standard errors, which with as many episodes happens to one lasting exit in twenty. The smoothed performance
+    judges nothing here: having just reached the threshold, it is below it again after one failed episode.
     """
     visits = visits_of(trace, curriculum) if timeline.aligned else None
     judged = {}
@@ -75,5 +80,11 @@ def _fell_back(trace: Trace, rows: NDArray[np.intp], exit_at: int, threshold: fl
     if threshold is None or counts[until:].sum() < window:
         return None
     upto = int(counts[until:].cumsum().searchsorted(window)) + 1
-    after, weights = trace.scores[rows][until : until + upto], counts[until : until + upto]
-    return bool(np.average(after, weights=weights) < threshold)
+    return is_below(trace.scores[rows][until : until + upto], counts[until : until + upto], threshold)
+
+
+def is_below(scores: NDArray[np.float64], weights: NDArray[np.int64], threshold: float) -> bool:
+    """Whether the mean of the scores is below the threshold by more than chance explains."""
+    mean = np.average(scores, weights=weights)
+    error = math.sqrt(np.average((scores - mean) ** 2, weights=weights) / weights.sum())
+    return bool(mean + SURELY * error < threshold)

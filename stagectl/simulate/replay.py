@@ -53,7 +53,7 @@ def replay(
     whole = Part(trace, 0, len(trace))
     curriculum.decide_between_steps()
     spent = False
-    untold = 0
+    untold = told = 0
     played = aligned.boundaries(story, budget, see) if aligned else boundaries(curriculum, whole, story, budget, see)
     for step, rows in played:
         with _users_class(curriculum, step):
@@ -65,11 +65,11 @@ def replay(
         untold += len(rows)
         if untold >= PROGRESS_ROWS:
             progress(untold)
-            untold = 0
+            told, untold = told + untold, 0
         spent = budget is not None and step >= budget
         if spent or curriculum.end is not None:
             break
-    progress(untold)
+    progress(len(trace) - told)  # what was passed over, or is left out, is done too
     censored = can_be_left(curriculum) and not spent and curriculum.end is None
     return Timeline(
         stages=story.spans(censored=censored),
@@ -107,6 +107,11 @@ def _member(curriculum: StagedProgressiveCurriculum, name: str | None) -> str:
         return curriculum.get_task().stage.name if curriculum.stage.parallel else curriculum.stage.name
     group = next((stage for stage in curriculum.stages if stage.name == name and stage.parallel), None)
     return str(name) if group is None else group.parallel[0].name
+
+
+def is_aligned(curriculum: StagedProgressiveCurriculum, trace: Trace, *, as_recorded: bool) -> bool:
+    """Whether `replay` is aligned. Raises TraceError as that does."""
+    return bool(trace.stage_names) and not as_recorded and not _check_stages(curriculum, trace)
 
 
 def _check_stages(curriculum: StagedProgressiveCurriculum, trace: Trace) -> list[str]:

@@ -76,8 +76,9 @@ def test_a_stage_with_a_value_of_its_own_is_told() -> None:
 @pytest.mark.parametrize(
     ("after", "judged", "fell_back"),
     [
-        ([0.9, 0.7, 0.9], True, False),
-        ([0.9, 0.9, 0.5], True, True),
+        ([0.9, 0.9, 0.7], True, False),
+        ([0.9, 0.9, 0.5], True, False),  # below 0.8 on the average, and well within chance
+        ([0.4, 0.6, 0.5], True, True),
         ([0.9, 0.9, 0.9, 0.1], True, False),  # beyond the window
         ([0.9, 0.1], False, False),  # too little was recorded to tell
     ],
@@ -91,13 +92,20 @@ def test_an_exit_is_false_if_the_episodes_after_it_do_not_bear_it_out(
 
 
 def test_in_an_aligned_replay_only_the_stages_own_episodes_judge() -> None:
-    rows = [Row(100, 0.8, "a"), Row(200, 0.9, "a"), Row(300, 0.9, "a"), Row(300, stage="b"), Row(400, 0.0, "b")]
+    rows = [
+        Row(100, 0.8, "a"),
+        Row(200, 0.9, "a"),
+        Row(300, 0.9, "a"),
+        Row(300, stage="b"),
+        Row(400, 0.0, "b"),
+        Row(500, 0.0, "b"),
+    ]
     traces = [trace_of_rows("t", rows)]
     axes = [Axis("performance_threshold", (0.8, 0.9))]
     swept = sweep_by_core(recipe(), traces, axes, window=2)
     assert swept.judged[:, 0, 0].tolist() == [True, False]
     assert not np.any(swept.fell_back)
-    assert sweep_by_core(recipe(), traces, axes, window=2, as_recorded=True).fell_back[:, 0, 0].tolist() == [
+    assert sweep_by_core(recipe(), traces, axes, window=3, as_recorded=True).fell_back[:, 0, 0].tolist() == [
         False,
         True,
     ]
