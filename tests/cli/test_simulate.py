@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,6 +139,28 @@ def test_a_step_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_suggestion_is_printed_ready_for_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["suggest", "seed*.csv"]) == 0
     assert capsys.readouterr().out.startswith("curriculum: {performance_threshold: 0.5, transition_smoothing: ")
+
+
+@pytest.mark.usefixtures("recordings")
+def test_every_key_that_is_printed_stands_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    recipes = ("--recipe", "early.yaml", "--recipe", "late.yaml", "--price", "1/hour", "--steps-per-second", "1")
+    printings = [
+        printed(capsys, "simulate", "seed0.csv"),
+        printed(capsys, "simulate", "seed*.csv", *recipes),
+        printed(capsys, "simulate", "seed0.csv", "--sweep", "min_episodes=1,2"),
+        printed(capsys, "simulate", "seed0.csv", "--explain", "1k"),
+        printed(capsys, "suggest", "seed0.csv"),
+    ]
+    page = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
+    by_name = {"stage_0", "stage_1", "stage_2", "min_episodes"}
+    assert {key for data in printings for key in keys_of(data)} - set(re.findall(r"`([a-z_]+)`", page)) <= by_name
+
+
+def keys_of(data: Any) -> Iterator[str]:
+    below = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    yield from data if isinstance(data, dict) else ()
+    for value in below:
+        yield from keys_of(value)
 
 
 @pytest.mark.usefixtures("recordings")
