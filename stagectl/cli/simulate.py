@@ -166,11 +166,11 @@ class _Task:
 
     def sweep(self, axes: Sequence[Axis], window: int) -> Sweep:
         """Every variant of the recipe on all recordings."""
-        from stagectl.simulate.variants import sweep_by_core
+        from stagectl.simulate.sweeping import sweep
 
         variants = math.prod(len(axis.values) for axis in axes)
         with bar(f"replaying {variants:,} variants", variants * sum(map(len, self.traces))) as progress:
-            return sweep_by_core(
+            return sweep(
                 self.recipes[0], self.traces, axes, as_recorded=self.as_recorded, window=window, progress=progress
             )
 

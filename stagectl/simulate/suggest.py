@@ -12,7 +12,7 @@ from stagectl.errors import TraceError
 from stagectl.recipe import Recipe
 from stagectl.simulate.axes import untouched
 from stagectl.simulate.sweep import WINDOW, Axis, Floats, Sweep
-from stagectl.simulate.variants import sweep_by_core
+from stagectl.simulate.sweeping import sweep as sweep_of
 from stagectl.traces import Trace
 
 THRESHOLDS = Axis("performance_threshold", tuple(round(0.05 * number, 2) for number in range(10, 20)))
@@ -54,7 +54,7 @@ def suggest(
     Raises:
         TraceError: No exit can be judged, or false exits are at 5 % or more wherever one can.
     """
-    sweep = sweep_by_core(
+    sweep = sweep_of(
         recipe, traces, (THRESHOLDS, SMOOTHINGS), as_recorded=as_recorded, window=window, progress=progress
     )
     judged, fell_back = sweep.judged.sum((-2, -1)), sweep.fell_back.sum((-2, -1))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -38,7 +38,7 @@ class Sweep:
         judged: (*axes, traces, stages): whether it was left by its performance and `window` more episodes were
             recorded, so that the exit can be judged.
         fell_back: (*axes, traces, stages): of the judged: whether the mean score of these episodes is below the
-            threshold: a false exit.
+            threshold, by more than chance explains: a false exit (`exits`).
         finished: (*axes, traces): whether every stage that can be left was left.
         window: Episodes after an exit that judge it.
         notes: What must be known before any of it is believed, and by which way it was worked out.
@@ -54,6 +54,26 @@ class Sweep:
     finished: Flags
     window: int = WINDOW
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def empty(
+        cls,
+        axes: Sequence[Axis],
+        stages: Sequence[str],
+        traces: Sequence[str],
+        window: int = WINDOW,
+        notes: Sequence[str] = (),
+    ) -> Sweep:
+        """A sweep to be filled in: as yet nothing was left."""
+        shape = (*(len(axis.values) for axis in axes), len(traces))
+        left, steps = np.full((2, *shape, len(stages)), math.nan)
+        judged, fell_back = np.zeros((2, *shape, len(stages)), np.bool_)
+        finished = np.zeros(shape, np.bool_)
+        names = tuple(axes), tuple(stages), tuple(traces)
+        return cls(*names, left, steps, judged, fell_back, finished, window, tuple(notes))
+
+    def noted(self, note: str) -> Sweep:
+        return replace(self, notes=(*self.notes, note))
 
     def variants(self) -> Iterator[tuple[tuple[int, ...], dict[str, Any]]]:
         """Each variant: its index into the arrays, and its values by key."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-
-import numpy as np
 
 from stagectl.recipe import Recipe
 from stagectl.simulate.axes import varied
@@ -31,20 +28,8 @@ def sweep_by_core(
         RecipeError: A key or a value makes no sense in the recipe.
         TraceError: As `replay`.
     """
-    shape = (*(len(axis.values) for axis in axes), len(traces))
-    per_stage = (*shape, len(recipe.stages))
-    sweep = Sweep(
-        axes=tuple(axes),
-        stages=tuple(stage.name for stage in recipe.stages),
-        traces=tuple(trace.name for trace in traces),
-        left=np.full(per_stage, math.nan),
-        steps=np.full(per_stage, math.nan),
-        judged=np.zeros(per_stage, bool),
-        fell_back=np.zeros(per_stage, bool),
-        finished=np.zeros(shape, bool),
-        window=window,
-        notes=tuple(notes_of(traces)),
-    )
+    names = [stage.name for stage in recipe.stages]
+    sweep = Sweep.empty(axes, names, [trace.name for trace in traces], window, notes_of(traces))
     for trace in traces:
         check_scores(trace, recipe)
     for at, values in sweep.variants():
