@@ -33,3 +33,4 @@ def command(
     state, detail = judge(status, read_liveness(paths))
     checkpoint = f" · checkpoint {paths.folder / status.checkpoints[-1]['path']}" if status.checkpoints else ""
     say(f"{state} at step {status.step:,}{f', {detail}' if detail else ''}{checkpoint}")
+    say(f"go on with it: stagectl run --resume {paths.run_id}")

@@ -28,6 +28,8 @@ def watch_run(paths: RunPaths, progress: Shown, output: Output | WatchOutput) ->
         print_json(status_data(status, liveness))
     else:
         show_log_of_failure(paths, state)
+        if exit_code(state) and status.checkpoints:
+            say(f"go on from its last checkpoint: stagectl run --resume {paths.run_id}")
     return exit_code(state)
 
 
