@@ -55,6 +55,10 @@ class FakeSky:
     def check(self, task: Mapping[str, Any]) -> None:
         self._reach("check")
 
+    def offer(self, task: Mapping[str, Any]) -> str:
+        self._reach("offer")
+        return "Fake  1x machine  $ 0.50\n"
+
     def launch(self, task: Mapping[str, Any], place: Place, lock: int) -> str:
         self._reach("launch")
         if self.server.refuses:

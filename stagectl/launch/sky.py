@@ -42,6 +42,9 @@ class Sky(Protocol):
     def check(self, task: Mapping[str, Any]) -> None:
         """Hold the task against SkyPilot's schema; nothing is sent."""
 
+    def offer(self, task: Mapping[str, Any]) -> str:
+        """What the task could run on, at which price, and what is chosen: SkyPilot's own table."""
+
     def launch(self, task: Mapping[str, Any], place: Place, lock: int) -> str:
         """Send the task; the request's id. `lock` is a descriptor that stays open as long as it may still be sent."""
 
@@ -85,6 +88,9 @@ class SkyPilot:
 
     def check(self, task: Mapping[str, Any]) -> None:
         self._call("check", 60, task=task)
+
+    def offer(self, task: Mapping[str, Any]) -> str:
+        return str(self._call("offer", 120, task=task))
 
     def launch(self, task: Mapping[str, Any], place: Place, lock: int) -> str:
         return str(self._call("launch", 600, task=task, place=asdict(place), keep=lock))

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -36,6 +38,17 @@ def check(task: dict[str, Any]) -> None:
     import sky
 
     sky.Task.from_yaml_config(task)
+
+
+def offer(task: dict[str, Any]) -> str:
+    """The optimizer's table; it is only printed, and comes back in no other form."""
+    import sky
+
+    with sky.Dag() as dag:
+        sky.Task.from_yaml_config({key: task[key] for key in ("name", "resources", "num_nodes") if key in task})
+    table = io.StringIO()
+    sky.stream_and_get(sky.optimize(dag), output_stream=table)
+    return re.sub(r"\x1b\[[0-9;]*m", "", table.getvalue())
 
 
 def launch(task: dict[str, Any], place: dict[str, Any]) -> str:
@@ -170,6 +183,7 @@ def _hint(error: Exception) -> str:
 
 CALLS: dict[str, Callable[..., Any]] = {
     "check": check,
+    "offer": offer,
     "launch": launch,
     "result": result,
     "find": find,
