@@ -105,14 +105,18 @@ def _start(recipe: Recipe) -> RunPaths:
 def _resume(run_id: str, file: Path | None, overrides: list[str], *, accept: bool) -> RunPaths:
     from stagectl.launch.resume import resume, stored_recipe
     from stagectl.recipe import load_recipe
-    from stagectl.runs import find_run
+    from stagectl.runs import find_run, read_status
 
     paths = find_run(run_id)
     if file is not None and "=" in file.name and not file.exists():  # the first of the overrides
         file, overrides = None, [str(file), *overrides]
     recipe = stored_recipe(paths, tuple(overrides)) if file is None else load_recipe(file, overrides)
+    attempt = read_status(paths).attempt
     _say_checking()
     status = resume(paths, recipe, accept_changes=accept)
+    if status.attempt == attempt:
+        say(f"{paths.run_id} goes on with the process that trains: attempt {attempt}, under a new job")
+        return paths
     for reason in status.resumed["rejected"] if status.resumed else ():
         say(f"passed over a checkpoint: {reason}")
     say(f"{paths.run_id} {_where(status)}")

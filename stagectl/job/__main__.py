@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
             _say(f"another job process has the run {paths.run_id}")
             return 6
         try:
-            return _run(paths)
+            outcome, mirror = _run(paths)
         except Exception as error:
             reason = error.message if isinstance(error, StagectlError) else f"{type(error).__name__}: {error}"
             with contextlib.suppress(StagectlError):  # the disk may refuse, or the trainer write on by itself
@@ -55,9 +55,13 @@ def main(arguments: list[str]) -> int:
                 raise
             _say(str(error))
             return error.exit_code
+    if mirror is not None:  # whoever goes on with the run need not wait for W&B
+        _end_mirror(mirror)
+    return int(outcome == "failed")
 
 
-def _run(paths: RunPaths) -> int:
+def _run(paths: RunPaths) -> tuple[str, subprocess.Popen[bytes] | None]:
+    """Carry the run to its end; its outcome, and the mirror that still sends."""
     identity = {**read_json(paths.identity), "job": process_identity()}
     write_json(paths.identity, identity)
     recipe = read_resolved(paths.recipe, folder=Path(identity["folder"]))
@@ -65,10 +69,7 @@ def _run(paths: RunPaths) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: write_json(paths.stop_request, {"by": "SIGTERM"}))
     run = _Run(paths, recipe, identity.get("accepted_recipes", []))
-    outcome = _write_end(paths, run.train())
-    if run.mirror is not None:
-        _end_mirror(run.mirror)
-    return int(outcome == "failed")
+    return _write_end(paths, run.train()), run.mirror
 
 
 class _Run:
