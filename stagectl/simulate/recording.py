@@ -29,6 +29,8 @@ def visits_of(trace: Trace, curriculum: StagedProgressiveCurriculum) -> dict[tup
 
     A row of another stage goes along with the visit in which it was recorded: it was late, or rehearsed.
     """
+    if not len(trace):
+        return {}
     tops = {member.name: stage.name for stage in curriculum.stages for member in (stage, *stage.parallel)}
     marks = [(row, tops[name]) for row, name in trace.entries() if np.isnan(trace.scores[row])]
     begun = _start(trace, curriculum, tops, marks)

@@ -34,7 +34,7 @@ def before(tmp_path: Path) -> Path:
 
 def test_a_trace_replaces_what_was_there(run: RunPaths, before: Path) -> None:
     assert run_command(["export", "told", "--to", str(before)]) == 0
-    assert before.read_text() == "step,stage,score\n10,a,1.0\n20,a,1.0\n"
+    assert before.read_text() == "step,stage,score\n0,a,\n10,a,1.0\n20,a,1.0\n"
     assert list(before.parent.iterdir()) == [before]
 
 

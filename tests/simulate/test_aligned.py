@@ -172,3 +172,14 @@ def test_a_long_curve_is_thinned_evenly_and_keeps_its_ends() -> None:
     assert 256 <= len(curve.steps) <= 512
     assert (curve.steps[0], curve.steps[-1]) == (1, 10_000)
     assert len({b - a for a, b in itertools.pairwise(curve.steps[:-1])}) == 1
+
+
+def test_a_recording_of_nothing_but_its_start_is_censored_there() -> None:
+    timeline = replay(curriculum(), trace_of_rows("t", [], start="nav"))
+    assert (timeline.total_steps, timeline.decisions) == (0, ())
+
+
+def test_a_recording_that_tells_its_start_never_left_it_where_no_row_marks_an_entry() -> None:
+    rows = [Row(100, 0.1, "seq"), Row(200, 0.1, "nav"), Row(300, 1.0, "nav")]
+    timeline = replay(curriculum(), trace_of_rows("t", rows, start="nav"))
+    assert [(t.to_name, t.step) for t in timeline.transitions] == [("seq", 300)]
