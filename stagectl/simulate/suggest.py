@@ -10,7 +10,6 @@ import numpy as np
 
 from stagectl.errors import TraceError
 from stagectl.recipe import Recipe
-from stagectl.simulate.axes import untouched
 from stagectl.simulate.sweep import WINDOW, Axis, Floats, Sweep
 from stagectl.simulate.sweeping import sweep as sweep_of
 from stagectl.traces import Trace
@@ -78,7 +77,6 @@ def suggest(
         f"of the smoothings that hold there, {smoothing:g} leaves the last stage that is left first (median: step "
         f"{steps[row, column]:,.0f})",
         f"an exit is judged by the {window:,} episodes of its stage after it; {_still_possible(false, exits)}",
-        *untouched(recipe, sweep.axes),
         *sweep.notes,
     ]
     yaml = f"curriculum: {{performance_threshold: {threshold:g}, transition_smoothing: {smoothing:g}}}"

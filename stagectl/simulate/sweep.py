@@ -72,8 +72,8 @@ class Sweep:
         names = tuple(axes), tuple(stages), tuple(traces)
         return cls(*names, left, steps, judged, fell_back, finished, window, tuple(notes))
 
-    def noted(self, note: str) -> Sweep:
-        return replace(self, notes=(*self.notes, note))
+    def noted(self, *notes: str) -> Sweep:
+        return replace(self, notes=(*self.notes, *notes))
 
     def variants(self) -> Iterator[tuple[tuple[int, ...], dict[str, Any]]]:
         """Each variant: its index into the arrays, and its values by key."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from stagectl.curriculum.numbers import LARGEST_SCORE
 from stagectl.recipe import Recipe
+from stagectl.simulate.axes import untouched
 from stagectl.simulate.courses import courses_of
 from stagectl.simulate.grid import KIND, KINDS, THRESHOLD, NotPlainError, grid_of
 from stagectl.simulate.replay import is_aligned
@@ -49,14 +50,15 @@ def sweep(
         TraceError: As `replay`.
     """
     variants = int(np.prod([len(axis.values) for axis in axes]))
-    slow = None
+    told = untouched(recipe, axes)
     if variants * sum(map(len, traces)) >= WORTHWHILE:
         try:
-            return sweep_compiled(recipe, traces, axes, as_recorded=as_recorded, window=window, progress=progress)
+            swept = sweep_compiled(recipe, traces, axes, as_recorded=as_recorded, window=window, progress=progress)
+            return swept.noted(*told)
         except NotPlainError as reason:
-            slow = str(reason)
+            told.append(f"each variant was played by itself: {reason}")
     swept = sweep_by_core(recipe, traces, axes, as_recorded=as_recorded, window=window, progress=progress)
-    return swept if slow is None else swept.noted(f"each variant was played by itself: {slow}")
+    return swept.noted(*told)
 
 
 def sweep_compiled(

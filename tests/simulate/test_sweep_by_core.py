@@ -15,6 +15,7 @@ from stagectl.recipe.model import recipe_from_data
 from stagectl.simulate import default_recipe
 from stagectl.simulate.axes import read_axis, untouched
 from stagectl.simulate.sweep import Axis
+from stagectl.simulate.sweeping import sweep
 from stagectl.simulate.variants import sweep_by_core
 from stagectl.traces import Row, Trace, trace_of
 from stagectl.traces.trace import trace_of_rows
@@ -116,3 +117,9 @@ def test_without_a_recipe_the_defaults_are_varied() -> None:
     swept = sweep_by_core(default_recipe(traces), traces, [Axis("min_episodes", (5, 20))])
     assert swept.stages == ("stage_0", "stage_1", "stage_2")
     assert swept.left[:, 0, 0].tolist() == [500, 2000]
+
+
+def test_what_a_sweep_does_not_change_is_among_its_notes() -> None:
+    own = recipe(stages=[{"name": "a", "curriculum": "a", "performance_threshold": 0.3}, "b"])
+    (note,) = sweep(own, [rising(1.0)], [Axis("performance_threshold", (0.5, 0.6))]).notes
+    assert "--sweep stages.a.performance_threshold=... does" in note
