@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 from stagectl.curriculum import StagedProgressiveCurriculum
 from stagectl.errors import RecipeError, StagectlError, TraceError
 from stagectl.simulate.aligned import Aligned, can_be_left
-from stagectl.simulate.kernel import Part, boundaries
+from stagectl.simulate.parts import boundaries_in_parts
 from stagectl.simulate.story import Story
 from stagectl.simulate.timeline import Timeline
 from stagectl.traces import Row, Trace
@@ -25,6 +26,7 @@ def replay(
     progress: Callable[[int], None] = lambda rows: None,
     before: Callable[[int], None] = lambda step: None,
     see: int | None = None,
+    more: Iterable[Trace] | None = None,
 ) -> Timeline:
     """What the curriculum would have decided on the trace, deciding once after all rows of equal step.
 
@@ -41,20 +43,25 @@ def replay(
         progress: Told now and then how many more rows were played.
         before: Told the step of each boundary that is not passed over, when its rows are told and nothing is decided.
         see: A step; the last boundary up to it is not passed over.
+        more: What was recorded after the trace, in parts of which one at a time is held (`read_batches`); then it is
+            as recorded.
 
     Raises:
         TraceError: Some of the trace's stages are the curriculum's, and some are not.
         RecipeError: The curriculum is of a user's class, and that raised.
     """
+    as_recorded = as_recorded or more is not None
     passed_over = [] if as_recorded else _check_stages(curriculum, trace)
     aligned = Aligned(curriculum, trace) if trace.stage_names and not passed_over and not as_recorded else None
     notes = aligned.notes if aligned else passed_over
     story = Story(curriculum)
-    whole = Part(trace, 0, len(trace))
     curriculum.decide_between_steps()
     spent = False
     untold = told = 0
-    played = aligned.boundaries(story, budget, see) if aligned else boundaries(curriculum, whole, story, budget, see)
+    if aligned:
+        played = aligned.boundaries(story, budget, see)
+    else:
+        played = boundaries_in_parts(curriculum, chain([trace], more or ()), story, budget, see)
     for step, rows in played:
         with _users_class(curriculum, step):
             for row in rows:
@@ -69,7 +76,7 @@ def replay(
         spent = budget is not None and step >= budget
         if spent or curriculum.end is not None:
             break
-    progress(len(trace) - told)  # what was passed over, or is left out, is done too
+    progress(max(len(trace) - told, 0))  # what was passed over, or is left out, is done too
     censored = can_be_left(curriculum) and not spent and curriculum.end is None
     return Timeline(
         stages=story.spans(censored=censored),

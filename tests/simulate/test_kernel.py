@@ -19,6 +19,7 @@ from stagectl.errors import StagectlError
 from stagectl.simulate import Timeline, averages, kernel, replay
 from stagectl.simulate.together import boundaries_of
 from stagectl.traces import Row, Trace, trace_of, trace_of_rows
+from stagectl.traces.rows import taken
 
 
 @contextmanager
@@ -94,6 +95,15 @@ def test_any_trace_goes_as_the_core_would_have_played_it(
     with small():
         assert replay(stages(*recipe), trace, budget) == expected
     assert replay(stages(*recipe), trace, budget) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(trace=traces(), recipe=st.lists(one_stage, min_size=1, max_size=3), size=st.integers(1, 200))
+def test_a_recording_in_parts_goes_as_the_whole(trace: Trace, recipe: list[dict[str, object]], size: int) -> None:
+    first, *more = (taken(trace, np.arange(at, min(at + size, len(trace)))) for at in range(0, len(trace), size))
+    expected = replay(stages(*recipe), trace)
+    with small():
+        assert replay(stages(*recipe), first, more=more) == expected
 
 
 counted = st.tuples(score, st.integers(1, 9))
