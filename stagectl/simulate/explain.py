@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, Term
 from stagectl.curriculum.fields import parse_number
-from stagectl.errors import UsageError
+from stagectl.errors import RecipeError, UsageError
 from stagectl.simulate.replay import replay
 from stagectl.simulate.timeline import Timeline
 from stagectl.traces import Trace
@@ -51,6 +51,7 @@ def explain(
 
     Raises:
         UsageError: The replay's first boundary comes after the step.
+        RecipeError: The curriculum is of a user's class, and cannot be copied.
     """
     steps: list[int] = []
     timeline = replay(fresh(), trace, budget, as_recorded=as_recorded, before=steps.append, see=asked)
@@ -85,7 +86,13 @@ def read_step(text: str) -> int:
 
 def _undecided(curriculum: StagedProgressiveCurriculum, step: int) -> StagedProgressiveCurriculum:
     """A copy that has taken in the boundary, and stays where it is."""
-    stays = copy.deepcopy(curriculum)
+    try:
+        stays = copy.deepcopy(curriculum)
+    except Exception as error:  # the class is the user's
+        name = type(curriculum).__name__
+        raise RecipeError(
+            f"{name} cannot be looked into: a copy of it fails: {type(error).__name__}: {error}"
+        ) from error
     vars(stays)["_decide"] = lambda: None
     stays.update_step_count(step)
     return stays

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stagectl import StagedProgressiveCurriculum
-from stagectl.errors import UsageError
+from stagectl.errors import RecipeError, UsageError
 from stagectl.simulate.explain import Explanation, explain
 from stagectl.traces import trace_of
 
@@ -40,3 +40,15 @@ def test_after_it_they_are_the_next_stages_and_the_last_boundary_explains_all_th
 def test_a_step_before_anything_was_recorded_is_an_error_that_names_the_first() -> None:
     with pytest.raises(UsageError, match="--explain 99: nothing was recorded by then; the first step is 100"):
         asked(99)
+
+
+class Uncopied(StagedProgressiveCurriculum):
+    def __deepcopy__(self, memo: dict[int, object]) -> Uncopied:
+        raise TypeError("holds a socket")
+
+
+def test_a_class_that_cannot_be_copied_is_told_by_its_name() -> None:
+    with pytest.raises(
+        RecipeError, match="Uncopied cannot be looked into: a copy of it fails: TypeError: holds a socket"
+    ):
+        explain(lambda: Uncopied(["a"]), trace_of("t", [1], [1.0]), 1)
