@@ -17,6 +17,7 @@ from stagectl.simulate.summary import Simulation, simulation_of
 from stagectl.traces import Trace
 
 DEFAULT_STAGES = 3
+LATE, FEW_ROWS = 0.1, 20  # share of the steps before the first row, where there are more rows than a few
 
 
 def simulate(
@@ -56,8 +57,16 @@ def simulate(
 
 
 def notes_of(traces: Sequence[Trace]) -> list[str]:
-    """What the readers have to say of the traces."""
-    return [note if len(traces) == 1 else f"{trace.name}: {note}" for trace in traces for note in trace.notes]
+    """What the readers have to say of the traces, and which of them begin late."""
+    told = [(trace, note) for trace in traces for note in (*trace.notes, *_late(trace))]
+    return [note if len(traces) == 1 else f"{trace.name}: {note}" for trace, note in told]
+
+
+def _late(trace: Trace) -> list[str]:
+    """A note where nothing was recorded for a good part of the steps."""
+    if len(trace) < FEW_ROWS or trace.steps[0] <= LATE * trace.steps[-1]:
+        return []
+    return [f"the recording begins at step {trace.steps[0]:,}; the steps before it count for the first stage"]
 
 
 def check_scores(trace: Trace, recipe: Recipe) -> None:

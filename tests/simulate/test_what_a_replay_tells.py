@@ -11,6 +11,7 @@ from stagectl.errors import RecipeError, ScoreError
 from stagectl.recipe import build_curriculum, load_recipe
 from stagectl.runs import Event, EventReader, transition_data
 from stagectl.simulate import Timeline, replay
+from stagectl.simulate.simulation import notes_of
 from stagectl.traces import read_traces, trace_of, trace_of_events, write_trace
 
 
@@ -100,3 +101,9 @@ class Broken(StagedProgressiveCurriculum):
 def test_what_a_users_class_raises_is_told_with_the_class_and_the_step() -> None:
     with pytest.raises(RecipeError, match="Broken failed at step 2,000: IndexError: list index out of range"):
         replay(Broken(["a", "b"], min_episodes=1), trace_of("t", [2000], [1.0]))
+
+
+def test_a_recording_that_begins_late_is_told() -> None:
+    late = trace_of("t", range(50_000, 100_000, 1000), [1.0] * 50)
+    assert "the recording begins at step 50,000; the steps before it count for the first stage" in notes_of([late])
+    assert notes_of([trace_of("t", range(1000, 100_000, 1000), [1.0] * 99)]) == []
