@@ -115,7 +115,8 @@ def _resume(run_id: str, file: Path | None, overrides: list[str], *, accept: boo
     _say_checking()
     status = resume(paths, recipe, accept_changes=accept)
     if status.attempt == attempt:
-        say(f"{paths.run_id} goes on with the process that trains: attempt {attempt}, under a new job")
+        ended = status.ended and f"was over, and its end is written now: {status.ended['outcome']}"
+        say(f"{paths.run_id} {ended or f'goes on with the process that trains: attempt {attempt}, under a new job'}")
         return paths
     for reason in status.resumed["rejected"] if status.resumed else ():
         say(f"passed over a checkpoint: {reason}")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from stagectl.errors import DamagedRunError, StagectlError
-from stagectl.job.training import PYTHON, adopt_attempt, end_processes, run_attempt, training_command
+from stagectl.job.training import PYTHON, adopt_attempt, end_processes, run_attempt, told_exit_code, training_command
 from stagectl.recipe import Recipe, fingerprint, read_resolved
 from stagectl.runs import (
     Beginning,
@@ -92,6 +92,8 @@ class _Run:
         if status.ended is None and read_liveness(self._paths).trainer:
             self._start_mirror()
             ending = self._ended(number, adopt_attempt(self._paths, self._recipe))
+        elif status.ended is None and told_exit_code(self._paths) == 0:  # only the job was missing, to write the end
+            ending = self._ended(number, Ending(0))
         else:
             end_processes(self._paths)  # a job that died may have left some that it had not recorded
             start = self._beginning()

@@ -21,6 +21,7 @@ from stagectl.runs import (
     RUN_VARIABLE,
     Beginning,
     Ending,
+    Event,
     EventReader,
     RunPaths,
     is_locked,
@@ -70,12 +71,15 @@ def adopt_attempt(paths: RunPaths, recipe: Recipe) -> Ending:
     pid = trainer["pid"]
     killed_after = _stay(pid, lambda: is_same_process(trainer), paths, recipe.launch.stop_grace)
     end_processes(paths, pid)
-    last = None
+    return Ending(told_exit_code(paths), killed_after)
+
+
+def told_exit_code(paths: RunPaths) -> int | None:
+    """The exit code that the script told as its last word; None where it was cut off before."""
+    last: Event | None = None
     for event in EventReader(paths.events).read():
         last = event
-    if last is None or last["event"] != "training_ended":
-        return Ending(None, killed_after)
-    return Ending(last["exit_code"], killed_after)
+    return last["exit_code"] if last is not None and last["event"] == "training_ended" else None
 
 
 def training_command(recipe: Recipe) -> tuple[str, ...]:

@@ -55,7 +55,9 @@ def resume(paths: RunPaths, recipe: Recipe, *, accept_changes: bool = False) -> 
             raise _refused(paths, changed)
         identity = read_json(paths.identity)
         known = [fingerprint(before), *identity.get("accepted_recipes", [])]
-        _check_going_on(paths, recipe, find_beginning(paths, known))
+        start = find_beginning(paths, known)
+        if status.ended is not None or changed:  # who crashed may be over all the same, and has yet to say so
+            _check_going_on(paths, recipe, start)
         check(recipe)
         if write_resolved(recipe) != write_resolved(before):
             accepted = {"folder": str(recipe.folder), "accepted_recipes": known}

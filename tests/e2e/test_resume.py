@@ -169,3 +169,14 @@ def test_a_budget_that_is_spent_is_refused_with_how_to_give_more(stagectl: Stage
     assert f"stagectl run --resume spent {more} --accept-recipe-change" in done.stderr
     done = stagectl("run", "--resume", "spent", more, "--accept-recipe-change")
     assert (done.returncode, stagectl.json("status", "spent")["step"]) == (0, 120)
+
+
+def test_a_run_that_was_over_when_its_job_died_gets_its_end_written(stagectl: Stagectl) -> None:
+    run_id = stagectl.start(*SAVING, "trainer.total_timesteps=150")
+    wait_for_step(stagectl, run_id, 20)
+    kill_job(stagectl, run_id)
+    eventually(lambda: stagectl.json("status", run_id)["state"] == "crashed")
+    done = stagectl("run", "--resume", run_id)
+    assert "was over, and its end is written now: budget_spent" in done.stderr
+    status = stagectl.json("status", run_id)
+    assert (status["state"], status["step"], status["attempt"]) == ("budget_spent", 150, 1)
