@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -102,7 +101,6 @@ class Run:
 def test_killed_and_gone_on_it_is_the_training_that_was_not_killed(
     tmp_path: Path, algorithm: str, arguments: str, env: str
 ) -> None:
-    logging.getLogger("stagectl").setLevel(logging.ERROR)
     file = tmp_path / "recipe.yaml"
     file.write_text(f"trainer: {{algorithm: {algorithm}, {arguments}}}\ncurriculum:\n{STAGES % (env, env)}")
     recipe = load_recipe(file)
