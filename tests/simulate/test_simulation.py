@@ -1,0 +1,61 @@
+"""One recipe on all traces: where it begins, what it refuses, what it says of all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stagectl.errors import TraceError
+from stagectl.recipe import Recipe
+from stagectl.recipe.model import recipe_from_data
+from stagectl.simulate import default_recipe, simulate
+from stagectl.traces import Row, Trace, trace_of, trace_of_rows
+
+
+def recipe(**curriculum: Any) -> Recipe:
+    block = {"stages": ["a", "b", "c"], "min_episodes": 1, "transition_smoothing": 1.0, **curriculum}
+    return recipe_from_data({"curriculum": block}, name="r", folder=Path("/"))
+
+
+def begun_in_b() -> Trace:
+    rows = [Row(100, 1.0, "b"), Row(100, stage="c"), Row(200, 0.0, "c")]
+    return trace_of_rows("t", rows, start="b")
+
+
+def test_a_recording_that_began_in_a_later_stage_is_played_from_there() -> None:
+    (timeline,) = simulate([begun_in_b()], recipe()).timelines
+    assert [(t.from_name, t.step) for t in timeline.transitions] == [("b", 100)]
+
+
+def test_but_where_the_recipe_names_its_start_it_begins_there() -> None:
+    (timeline,) = simulate([begun_in_b()], recipe(start="a")).timelines
+    assert timeline.notes == (
+        "stage 'a' is entered at step 0, of which nothing was recorded: how long it takes is not in the data",
+    )
+
+
+def test_a_trace_without_a_score_is_refused_where_performance_decides() -> None:
+    nothing = trace_of("t", [1, 2], [None, None])
+    with pytest.raises(TraceError, match="t: has no score, and stage 'a' is left by its performance"):
+        simulate([nothing], recipe())
+    timed = simulate([nothing], recipe(transition_criteria="time", time_threshold_steps=2))
+    assert [t.step for t in timed.timelines[0].transitions] == [2]
+
+
+def test_that_scores_drive_whatever_stage_is_on_is_said_once_for_all_traces() -> None:
+    traces = [trace_of(f"seed {seed}", [1, 2], [0.0, 0.0]) for seed in range(3)]
+    assert [note for note in simulate(traces, recipe()).notes if note.startswith("as recorded")] != []
+    assert not any(note.startswith("as recorded") for note in simulate([begun_in_b()], recipe()).notes)
+
+
+def test_what_a_reader_left_out_is_said_with_the_trace_it_left_it_out_of() -> None:
+    noted = [trace_of_rows(name, [Row(1, 0.0)], notes=["3 rows were left out"]) for name in ("x", "y")]
+    assert simulate(noted, recipe()).notes[:2] == ("x: 3 rows were left out", "y: 3 rows were left out")
+    assert simulate(noted[:1], recipe()).notes[0] == "3 rows were left out"
+
+
+def test_without_a_recipe_the_stages_are_all_that_the_traces_tell() -> None:
+    other = trace_of("u", [1], [1.0], ["d"])
+    assert [stage.name for stage in default_recipe([begun_in_b(), other]).stages] == ["b", "c", "d"]
