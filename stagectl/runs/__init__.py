@@ -8,6 +8,9 @@ from stagectl.runs.checkpoints import find_beginning as find_beginning
 from stagectl.runs.checkpoints import find_untold as find_untold
 from stagectl.runs.checkpoints import read_manifest as read_manifest
 from stagectl.runs.checkpoints import verify_checkpoint as verify_checkpoint
+from stagectl.runs.data import status_data as status_data
+from stagectl.runs.data import term_data as term_data
+from stagectl.runs.data import transition_data as transition_data
 from stagectl.runs.events import Event as Event
 from stagectl.runs.events import EventLog as EventLog
 from stagectl.runs.events import EventReader as EventReader
@@ -17,6 +20,10 @@ from stagectl.runs.files import make_folder as make_folder
 from stagectl.runs.files import read_json as read_json
 from stagectl.runs.files import write_json as write_json
 from stagectl.runs.files import write_whole as write_whole
+from stagectl.runs.liveness import ENDED as ENDED
+from stagectl.runs.liveness import Liveness as Liveness
+from stagectl.runs.liveness import judge as judge
+from stagectl.runs.liveness import read_liveness as read_liveness
 from stagectl.runs.locks import FileLock as FileLock
 from stagectl.runs.locks import is_locked as is_locked
 from stagectl.runs.outcome import Ending as Ending
@@ -28,16 +35,9 @@ from stagectl.runs.paths import RunPaths as RunPaths
 from stagectl.runs.process import is_same_process as is_same_process
 from stagectl.runs.process import living as living
 from stagectl.runs.process import process_identity as process_identity
-from stagectl.runs.status import ENDED as ENDED
-from stagectl.runs.status import Liveness as Liveness
 from stagectl.runs.status import RunStatus as RunStatus
 from stagectl.runs.status import StatusReader as StatusReader
-from stagectl.runs.status import judge as judge
-from stagectl.runs.status import read_liveness as read_liveness
 from stagectl.runs.status import read_status as read_status
-from stagectl.runs.status import status_data as status_data
-from stagectl.runs.status import term_data as term_data
-from stagectl.runs.status import transition_data as transition_data
 from stagectl.runs.store import create_run as create_run
 from stagectl.runs.store import find_removable as find_removable
 from stagectl.runs.store import find_run as find_run

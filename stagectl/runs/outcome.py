@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from stagectl.runs.status import RunStatus, State
+from stagectl.runs.liveness import State
+from stagectl.runs.status import RunStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,22 @@
-"""Where a run stands: its events folded, and held against what its processes say."""
+"""Where a run stands: its events folded."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
 from stagectl.curriculum import Stage, Term, members_of, terms_at_entry
 from stagectl.errors import DamagedRunError
 from stagectl.runs.attempts import superseded, superseded_by
 from stagectl.runs.events import Event, EventReader
-from stagectl.runs.files import read_json
-from stagectl.runs.locks import is_locked
 from stagectl.runs.paths import RunPaths
-from stagectl.runs.process import is_same_process, is_suspended
 
-State = Literal["starting", "running", "stalled", "completed", "budget_spent", "stopped", "failed", "crashed"]
-ENDED: frozenset[str] = frozenset({"completed", "budget_spent", "stopped", "failed", "crashed"})
-
-STALL_SECONDS = 15 * 60
 RATE_SECONDS = 30.0
 HISTORY = 512
 EVALUATION = "eval/"  # how the names of an evaluation's metrics begin
-END_KEYS = ("outcome", "stage", "name", "step", "performance", "reason")
-RESUMED_KEYS = ("step", "path", "reason", "rejected")
-TRANSITION_KEYS = ("from_stage", "to_stage", "from_name", "to_name", "step", "performance", "reason", "threshold")
 
 
 @dataclass(slots=True)
@@ -176,7 +165,7 @@ class RunStatus:
             self.started = event["time"]
         self.ready = self.stop_requested = False
         self.ended = None
-        self.resumed = _having(event, *RESUMED_KEYS) if "after" in event else None
+        self.resumed = _having(event, "step", "path", "reason", "rejected") if "after" in event else None
         if "stages" in event:
             self._change_recipe(event)
 
@@ -253,15 +242,6 @@ class RunStatus:
         self.ended = _having(event, "outcome", "message")
 
 
-@dataclass(frozen=True, slots=True)
-class Liveness:
-    """What the operating system says of a run's processes."""
-
-    job: bool
-    trainer: bool
-    suspended: bool
-
-
 class StatusReader:
     """A run's status, which each look takes on from where the last one ended. Raises DamagedRunError."""
 
@@ -310,86 +290,9 @@ def read_status(paths: RunPaths) -> RunStatus:
     return StatusReader(paths).read()
 
 
-def read_liveness(paths: RunPaths) -> Liveness:
-    """Proof of life is a lock that the kernel drops, or a process with the recorded pid, start and boot."""
-    identity = read_json(paths.identity)
-    trainer = identity.get("trainer")
-    alive = is_same_process(trainer)
-    return Liveness(
-        job=is_locked(paths.lock),
-        trainer=alive or is_locked(paths.events),
-        suspended=bool(alive and trainer and is_suspended(trainer["pid"])),
-    )
-
-
-def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tuple[State, str]:
-    """A run's state, and what there is to say about it; two truths apart, never told falsely."""
-    now = time.time() if now is None else now
-    if status.ended is not None:
-        return status.ended["outcome"], status.ended["message"]
-    age = max(0.0, now - status.last_time)
-    if liveness.suspended:
-        return "stalled", "the training process is suspended; SIGCONT lets it go on"
-    if liveness.job or liveness.trainer:
-        unwatched = "" if liveness.job else "the job process is gone, training goes on by itself"
-        if status.started is not None and age > STALL_SECONDS:
-            return "stalled", f"no event for {age / 60:.0f} min"
-        return ("running" if status.ready else "starting"), unwatched
-    if status.started is None and age < 30:
-        return "starting", ""
-    if status.stop_requested:
-        return "stopped", "as requested; its job process was gone"
-    return "crashed", "its processes are gone and it has no recorded end"
-
-
-def status_data(status: RunStatus, liveness: Liveness, now: float | None = None) -> dict[str, Any]:
-    """A run's status as the plain data that `-o json` prints (docs/json.md)."""
-    now = time.time() if now is None else now
-    state, detail = judge(status, liveness, now)
-    until = status.last_time if state in ENDED else now
-    return {
-        "run": status.run_id,
-        "recipe": status.recipe,
-        "backend": status.backend,
-        "state": state,
-        "detail": detail,
-        "created": status.created,
-        "elapsed_seconds": round(max(0.0, until - (status.started or status.created)), 3),
-        "last_event_age_seconds": round(max(0.0, now - status.last_time), 3),
-        "step": status.step,
-        "total_timesteps": status.total_timesteps,
-        "steps_per_second": None if status.rate is None or state in ENDED else round(status.rate, 1),
-        "attempt": status.attempt,
-        "resumed": None if status.resumed is None else {key: status.resumed[key] for key in RESUMED_KEYS},
-        "current_stage": status.current,
-        "stage_name": status.name_of(status.current) or None,
-        "waiting_for": [] if state in ENDED else [term_data(term) for term in status.waiting_for()],
-        "decided_by": status.target,
-        "stages": [_stage_data(status, index) for index in range(len(status.stages))],
-        "transitions": [transition_data(event) for event in status.transitions],
-        "end": None if status.end is None else {key: status.end[key] for key in END_KEYS},
-        "evaluations": {
-            name: {"step": step, "value": value} for name, (step, value) in sorted(status.evaluations.items())
-        },
-        "refused_scores": status.refused_scores,
-        "checkpoint": status.checkpoints[-1]["path"] if status.checkpoints else None,
-    }
-
-
-def term_data(term: Term) -> dict[str, Any]:
-    """A term as plain JSON: what is undefined is null."""
-    value, target = (None if math.isnan(number) else number for number in (term.value, term.target))
-    return {"term": term.name, "value": value, "operator": term.operator, "target": target, "holds": term.holds}
-
-
 def read_term(data: Mapping[str, Any]) -> Term:
     value, target = (math.nan if data[key] is None else float(data[key]) for key in ("value", "target"))
     return Term(data["term"], value, target, data["operator"], data["holds"])
-
-
-def transition_data(event: Event) -> dict[str, Any]:
-    """A `stage_transition` event without what every event has: the document's keys, and the reason."""
-    return {key: event.get(key) for key in TRANSITION_KEYS}
 
 
 def _having(event: Event, *keys: str) -> Event:
@@ -397,25 +300,3 @@ def _having(event: Event, *keys: str) -> Event:
     for key in keys:
         event[key]
     return event
-
-
-def _stage_data(status: RunStatus, index: int) -> dict[str, Any]:
-    entry = status.stages[index]
-    stage, group = entry.stage, status.curriculum[entry.top]
-    by_performance = stage.transition_criteria != "time" and stage.transition_criteria and not stage.advance_when
-    return {
-        "index": index,
-        "name": stage.name,
-        "group": group.name if group.parallel else None,
-        "curriculum": stage.curriculum,
-        "entered_step": entry.entered,
-        "left_step": entry.left,
-        "applied": entry.applied,
-        "visits": entry.visits,
-        "steps": status.steps_in(index),
-        "episodes": entry.episodes,
-        "performance": entry.performance,
-        "transition_criteria": "advance_when" if stage.advance_when else stage.transition_criteria,
-        "performance_threshold": stage.threshold_at(status.steps_in(index)) if by_performance else None,
-        "time_threshold_steps": stage.time_threshold_steps if stage.transition_criteria == "time" else None,
-    }
