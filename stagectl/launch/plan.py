@@ -21,7 +21,7 @@ def plan_data(recipe: Recipe) -> dict[str, Any]:
         "backend": recipe.launch.backend,
         "command": list(training_command(recipe)),
         "folder": str(recipe.folder),
-        "imports": [recipe.target] if recipe.target else [],
+        "imports": _imports(recipe),
         "total_timesteps": recipe.trainer.total_timesteps,
         "seed": recipe.trainer.seed,
         "checkpoint_every": recipe.trainer.checkpoint_every,
@@ -33,6 +33,12 @@ def plan_data(recipe: Recipe) -> dict[str, Any]:
         ],
         "wandb": "/".join(filter(None, [wandb.entity, wandb.project or "default project"])) if wandb.enabled else "off",
     }
+
+
+def _imports(recipe: Recipe) -> list[str]:
+    """What of the user's the training process imports: the curriculum's class, and environments by their module."""
+    played = [member.curriculum for _, member in members_of(recipe.stages)]
+    return list(dict.fromkeys([*filter(None, [recipe.target]), *(name for name in played if ":" in name)]))
 
 
 def _stage_plan(stage: Stage, target: str | None) -> dict[str, Any]:

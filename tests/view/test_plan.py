@@ -84,3 +84,10 @@ def test_a_last_group_lasts_until_the_budget_is_spent() -> None:
     assert (
         plan("a", {"name": "g", "parallel": ["b", "c"]})["stages"][1]["criterion"] == "until the step budget is spent"
     )
+
+
+def test_environments_that_are_a_module_of_the_users_are_told_as_imported() -> None:
+    stages = ["forage:Forage", {"parallel": ["Plain-v0", "own.fields:Field"], "name": "both"}]
+    data = {"curriculum": {"_target_": "mine.Mine", "stages": stages}, "trainer": {"command": ["python", "t.py"]}}
+    plan = plan_data(recipe_from_data(data, name="t", folder=Path("/")))
+    assert plan["imports"] == ["mine.Mine", "forage:Forage", "own.fields:Field"]
