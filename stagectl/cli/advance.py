@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stagectl.cli.cluster import follow_if_away
 from stagectl.cli.options import RunArgument, say
 
 
@@ -25,6 +26,7 @@ def command(
     from stagectl.runs import ENDED, EventReader, StatusReader, find_run, judge, read_liveness, read_status
 
     paths = find_run(run_id)
+    follow_if_away(paths)
     status = read_status(paths)
     names = [*(stage.name for stage in status.curriculum), "end"]
     if to is not None and to not in names:

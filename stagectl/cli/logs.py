@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stagectl.cli.cluster import follow_if_away
 from stagectl.cli.options import RunArgument
 
 
@@ -25,6 +26,7 @@ def command(
     from stagectl.view import printable
 
     paths = find_run(run_id)
+    follow_if_away(paths)
     tail, reader = LogTail(paths.log, lines), StatusReader(paths)
     while True:
         liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed

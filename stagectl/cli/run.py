@@ -9,6 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stagectl.cli.cluster import (
+    ConfirmOption,
+    CopiesOption,
+    CpusOption,
+    GitRefOption,
+    GpusOption,
+    HoursOption,
+    NodesOption,
+    SkipGitOption,
+    SpotOption,
+    ask,
+    copies_of,
+    goes_on_on_cluster,
+    show_task,
+    start_on_cluster,
+    with_cluster_options,
+)
 from stagectl.cli.options import (
     Output,
     OutputOption,
@@ -47,6 +64,15 @@ def command(
     accept: Annotated[
         bool, typer.Option("--accept-recipe-change", help="With --resume: go on under a recipe that differs.")
     ] = False,
+    gpus: GpusOption = None,
+    nodes: NodesOption = None,
+    cpus: CpusOption = None,
+    spot: SpotOption = None,
+    timeout_hours: HoursOption = None,
+    git_ref: GitRefOption = None,
+    skip_git_check: SkipGitOption = False,
+    copies: CopiesOption = 1,
+    confirm: ConfirmOption = False,
     output: OutputOption = "table",
     progress: ProgressOption = "auto",
 ) -> None:
@@ -71,10 +97,14 @@ def command(
         if accept:
             raise UsageError("--accept-recipe-change goes with --resume RUN_ID")
         loaded = _load(recipe, laid_over, start, only)
+        loaded = with_cluster_options(loaded, (gpus, nodes, cpus, spot, timeout_hours))
         if dry_run:
             _show_plan(loaded, output)
             return
-        paths = _start(loaded)
+        *others, paths = _start_all(loaded, copies, (git_ref, skip_git_check), confirm=confirm)
+        for other in others:
+            _print_id(other.run_id, output)
+        detach = detach or bool(others)
     if detach:
         _print_id(paths.run_id, output)
         return
@@ -94,6 +124,14 @@ def _load(file: Path, overrides: list[str], start: str | None, only: str | None)
     return loaded
 
 
+def _start_all(recipe: Recipe, copies: int, code: tuple[str | None, bool], *, confirm: bool) -> list[RunPaths]:
+    """A run a copy, where the recipe says."""
+    if confirm:
+        ask(recipe)
+    away = recipe.launch.backend == "sky"
+    return [start_on_cluster(copy, code) if away else _start(copy) for copy in copies_of(recipe, copies)]
+
+
 def _start(recipe: Recipe) -> RunPaths:
     from stagectl.launch import local
 
@@ -108,6 +146,8 @@ def _resume(run_id: str, file: Path | None, overrides: list[str], *, accept: boo
     from stagectl.runs import find_run, read_status
 
     paths = find_run(run_id)
+    if goes_on_on_cluster(paths):
+        return paths
     if file is not None and "=" in file.name and not file.exists():  # the first of the overrides
         file, overrides = None, [str(file), *overrides]
     recipe = stored_recipe(paths, tuple(overrides)) if file is None else load_recipe(file, overrides)
@@ -146,6 +186,9 @@ def _print_id(run_id: str, output: Output) -> None:
 
 
 def _show_plan(recipe: Recipe, output: Output) -> None:
+    if recipe.launch.backend == "sky" and output == "table":
+        show_task(recipe)
+        return
     from stagectl.launch.plan import plan_data
 
     plan = plan_data(recipe)

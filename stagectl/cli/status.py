@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stagectl.cli.cluster import follow_if_away
 from stagectl.cli.options import RUN_HELP, ProgressOption, WatchOutput, complete_run, print_json
 
 
@@ -29,6 +30,7 @@ def command(
         show_runs(as_json=output != "table", limit=None)
         return
     paths = find_run(run_id)
+    follow_if_away(paths)
     if watch:
         from stagectl.cli.watching import watch_lines, watch_run
 

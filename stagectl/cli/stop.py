@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stagectl.cli.cluster import follow_if_away
 from stagectl.cli.options import RunArgument, say
 
 
@@ -22,6 +23,7 @@ def command(
     from stagectl.runs import ENDED, find_run, judge, read_liveness, read_status
 
     paths = find_run(run_id)
+    follow_if_away(paths)
     liveness = read_liveness(paths)
     state, detail = judge(read_status(paths), liveness)
     if state in ENDED:

@@ -67,7 +67,10 @@ def _run(paths: RunPaths) -> tuple[str, subprocess.Popen[bytes] | None]:
     recipe = read_resolved(paths.recipe, folder=Path(identity["folder"]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: write_json(paths.stop_request, {"by": "SIGTERM"}))
+    if recipe.launch.backend == "sky" and recipe.launch.managed:  # SkyPilot goes on with the run on another machine: this one is being taken away
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: write_json(paths.stop_request, {"by": "SIGTERM"}))
     run = _Run(paths, recipe, identity.get("accepted_recipes", []))
     return _write_end(paths, run.train()), run.mirror
 

@@ -61,7 +61,7 @@ def _carry(paths: RunPaths, recipe: Recipe) -> int:
     def stop(number: int, _: FrameType | None) -> None:
         write_json(paths.stop_request, {"by": signal.Signals(number).name})
 
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if recipe.launch.managed else stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     hours = recipe.launch.timeout_hours
     deadline = None if hours is None else read_status(paths).created + hours * 3600

@@ -11,7 +11,10 @@ import pytest
 from stagectl.cli import app, run_command
 
 SURFACE = {
-    "run": "RECIPE KEY=VALUE --from --only --detach --dry-run --resume --accept-recipe-change --output --progress",
+    "run": (
+        "RECIPE KEY=VALUE --from --only --detach --dry-run --resume --accept-recipe-change --gpus --nodes --cpus "
+        "--spot --no-spot --timeout-hours --git-ref --skip-git-check --copies --confirm --output --progress"
+    ),
     "status": "RUN_ID --watch --output --progress",
     "simulate": (
         "TRACE KEY=VALUE --recipe --stages --as-recorded --sweep --rank --window --explain --price --steps-per-second "
