@@ -126,13 +126,17 @@ def _carry_requests(paths: RunPaths, recipe: Recipe, place: Place, job: int, sky
             asked = read_json(request)
             if not asked or seen.get(request) == asked:
                 continue
+            stops = request == paths.stop_request
             try:
                 if place.cluster is not None:
                     sky.run(place, request_command(recipe, paths.run_id, request))
-                elif request == paths.stop_request:
+                elif stops:
                     sky.cancel(place, job)
-            except JobError:
-                continue  # tried again
+            except JobError:  # Slurm has no room for a command beside a job that takes all of the allocation
+                if not stops:
+                    continue
+                with contextlib.suppress(JobError):
+                    sky.cancel(place, job)
             seen[request] = asked
 
 

@@ -115,7 +115,7 @@ class SkyPilot:
             _end(worker)
 
     def run(self, place: Place, command: str) -> None:
-        self._call("run", 300, place=asdict(place), command=command)
+        self._call("run", 90, place=asdict(place), command=command)
 
     def cancel(self, place: Place, job: int) -> None:
         self._call("cancel", 300, place=asdict(place), job=job)

@@ -152,6 +152,31 @@ def test_a_request_put_here_reaches_the_cluster(paths: RunPaths, monkeypatch: py
     assert len(server.commands) == 1
 
 
+def test_a_stop_that_finds_no_room_beside_the_job_cancels_it(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stagectl.launch.follow.REQUEST_SECONDS", 0.01)
+    cancelled = threading.Event()
+
+    class Full(FakeSky):
+        def run(self, place: Place, command: str) -> None:
+            raise JobError("no room")
+
+        def cancel(self, place: Place, job: int) -> None:
+            super().cancel(place, job)
+            cancelled.set()
+
+        def tail(self, place: Place, job: int) -> Any:
+            yield event(2)
+            assert cancelled.wait(20)
+
+    server = FakeServer()
+    write_json(paths.stop_request, {"by": "stop"})
+    submit(paths, PLACE, dict, FakeSky(server))
+    follow(paths, Full(server))
+    ended = read_status(paths).ended
+    assert ended is not None
+    assert (ended["outcome"], ended["message"]) == ("stopped", "SkyPilot says CANCELLED, and the job told no end")
+
+
 def test_the_command_that_carries_a_request_leaves_it_there_whole(tmp_path: Path) -> None:
     paths = make(tmp_path)
     write_json(paths.stop_request, {"by": "it's me; rm -rf ~", "grace": 5})
