@@ -32,9 +32,13 @@ def task_data(
         environ: Where the secrets' values are.
 
     Raises:
-        UsageError: A secret has no value, or a managed job nowhere to keep its run.
+        UsageError: A secret has no value, a managed job nowhere to keep its run, or there is more than one node.
     """
     launch, task = recipe.launch, dict(recipe.launch.task)
+    if task.get("num_nodes", 1) > 1:  # each node would start a job of its own
+        raise UsageError(
+            f"num_nodes: {task['num_nodes']}: a run trains on one node so far", hint="take more GPUs on one"
+        )
     envs = dict(task.pop("envs", {}))
     if launch.managed and "STAGECTL_HOME" not in envs:
         raise UsageError(

@@ -27,13 +27,13 @@ def test_a_dry_run_prints_the_task_without_its_secrets(
     recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN", "hunter2")
-    assert run_command(["run", str(recipe), "--dry-run", "--gpus", "4", "--nodes", "2", "--spot"]) == 0
+    assert run_command(["run", str(recipe), "--dry-run", "--gpus", "4", "--nodes", "1", "--spot"]) == 0
     shown = capsys.readouterr().out
     assert "hunter2" not in shown
     task = yaml.safe_load(shown)
     assert task["resources"]["accelerators"] == "L4:4"
     assert task["resources"]["use_spot"] is True
-    assert task["num_nodes"] == 2
+    assert task["num_nodes"] == 1
     assert task["secrets"] == {"TOKEN": "<hidden>"}
 
 

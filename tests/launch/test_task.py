@@ -66,6 +66,11 @@ def test_a_secret_without_a_value_is_refused(tmp_path: Path) -> None:
         task(tmp_path, ", secrets: [TOKEN]")
 
 
+def test_several_nodes_are_refused_so_far(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="num_nodes: 2: a run trains on one node so far"):
+        task(tmp_path, ", num_nodes: 2")
+
+
 def test_a_managed_job_needs_a_folder_that_stays(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"begins anew"):
         task(tmp_path, ", managed: true")
