@@ -126,8 +126,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 ReturnToService=2
 MpiDefault=none
-NodeName=node1 NodeHostname=$host NodeAddr=127.0.0.1 Port=16821 CPUs=$(nproc) RealMemory=$memory State=UNKNOWN
-NodeName=node2 NodeHostname=$host NodeAddr=127.0.0.2 Port=16822 CPUs=$(nproc) RealMemory=$memory State=UNKNOWN
+NodeName=node1 NodeHostname=node1 NodeAddr=127.0.0.1 Port=16821 CPUs=$(nproc) RealMemory=$memory State=UNKNOWN
+NodeName=node2 NodeHostname=node2 NodeAddr=127.0.0.2 Port=16822 CPUs=$(nproc) RealMemory=$memory State=UNKNOWN
 PartitionName=dev Nodes=node1,node2 Default=YES DefaultTime=02:00:00 MaxTime=12:00:00 State=UP OverSubscribe=FORCE:8
 END
 cat > "$root/laptop/python/sitecustomize.py" << 'END'
@@ -172,7 +172,9 @@ runs munged || runuser -u munge -- /usr/sbin/munged --key-file="$root/munge/key"
   --pid-file="$root/run/munged.pid" --log-file="$root/munge/log" --seed-file="$root/munge/seed"
 export SLURM_CONF=$root/slurm/slurm.conf
 runs slurmctld || slurmctld
-for node in node1 node2; do runs "slurmd-$node" || slurmd -N "$node"; done
+for node in node1 node2; do # each with a host name of its own, by which SkyPilot finds a node's address
+  runs "slurmd-$node" || unshare --uts sh -c "hostname $node && exec slurmd -N $node"
+done
 runs sshd || /usr/sbin/sshd -f "$root/ssh/sshd_config"
 
 for _ in $(seq 100); do
