@@ -95,7 +95,7 @@ def test_a_run_watched_to_its_end_has_the_timeline_of_the_same_run_here(laptop: 
 
 
 @pytest.mark.parametrize("laptop", [{"steps": 100_000, "pause": 0.2}], indirect=True)
-def test_a_run_that_was_left_is_caught_up_with_by_status_and_stopped_in_good_order(laptop: Laptop) -> None:
+def test_a_run_that_was_left_is_caught_up_with_by_status_and_stopped(laptop: Laptop) -> None:
     assert laptop.run("left", "-d").stdout == "left\n"
     laptop.await_step("left", 1000)
     os.kill(laptop.follower("left"), signal.SIGKILL)
