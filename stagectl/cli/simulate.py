@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -31,14 +32,14 @@ from stagectl.cli.recordings import (
     columns_of,
     split,
 )
-from stagectl.errors import UsageError
+from stagectl.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
     from stagectl.recipe import Recipe
-    from stagectl.simulate import Comparison, Price
+    from stagectl.simulate import Comparison, Price, Simulation
     from stagectl.simulate.explain import Explanation
     from stagectl.simulate.sweep import Axis, Sweep
-    from stagectl.traces import Trace
+    from stagectl.traces import Columns, Trace
 
 Output = Literal["table", "json", "csv"]
 Rank = Literal["steps", "false_exits", "finished"]
@@ -75,6 +76,7 @@ def command(
     report: Annotated[Path | None, typer.Option("--report", help="Write all of it as one HTML file.")] = None,
 ) -> None:
     """Replay recordings: where would each stage have ended?"""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here uses
     from stagectl.curriculum import metrics_named
     from stagectl.recipe import load_recipe
     from stagectl.simulate import default_recipe, read_price
@@ -94,8 +96,11 @@ def command(
         warn(loaded)
     metrics = frozenset(name for loaded in recipes for name in metrics_named(loaded.stages))
     units = (count_column, steps_per_row, step_factor, score_range)
-    traces = read_traces(sources, columns_of(step_column, score_column, stage_column, run_column, *units, metrics))
-    task = _Task(traces, recipes or [default_recipe(traces, stages)], files or [None], as_recorded)
+    columns = columns_of(step_column, score_column, stage_column, run_column, *units, metrics)
+    is_of_one = len(sources) == 1 and len(files) < 2 and not axes and step is None
+    streamed = _streamed(sources[0], columns, recipes, files, stages) if is_of_one else None
+    traces = [] if streamed else read_traces(sources, columns)
+    task = _Task(traces, recipes or [default_recipe(traces, stages)], files or [None], as_recorded, streamed)
     with contextlib.redirect_stdout(sys.stderr):  # what a user's class prints is no result
         swept = task.sweep(axes, window or WINDOW) if axes else None
         told = task.explain(step) if step is not None else None
@@ -138,6 +143,24 @@ def _check(
         check_plot(plot)
 
 
+def _streamed(
+    source: str, columns: Columns, recipes: Sequence[Recipe], files: Sequence[Path], stages: int | None
+) -> Simulation | None:
+    """The recipe on a recording that is replayed while it is read; None where it is to be read as a whole."""
+    from stagectl.simulate import default_recipe, simulate_streamed
+    from stagectl.traces import parts_of
+
+    found = parts_of(source, columns)
+    if found is None:
+        return None
+    rows, parts = found
+    recipe = recipes[0] if recipes else default_recipe([], stages)
+    file = str(files[0]) if files else None
+    with contextlib.redirect_stdout(sys.stderr), bar("replaying", rows) as progress, contextlib.suppress(TraceError):
+        return simulate_streamed(parts, recipe, file=file, progress=progress)
+    return None
+
+
 @dataclass(frozen=True)
 class _Task:
     """The recordings, and the recipes to try on them with their files; None: the defaults."""
@@ -146,11 +169,14 @@ class _Task:
     recipes: Sequence[Recipe]
     files: Sequence[Path | None]
     as_recorded: bool
+    streamed: Simulation | None  # of the one recording, where that is not held
 
     def simulate(self, price: Price | None) -> Comparison:
         """Each recipe on all recordings."""
         from stagectl.simulate import comparison_of, simulate
 
+        if self.streamed:
+            return comparison_of([self.streamed], price)
         with bar("replaying", len(self.recipes) * sum(map(len, self.traces))) as progress:
             simulations = [
                 simulate(

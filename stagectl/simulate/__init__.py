@@ -9,6 +9,7 @@ from stagectl.simulate.estimate import Estimate as Estimate
 from stagectl.simulate.replay import replay as replay
 from stagectl.simulate.simulation import default_recipe as default_recipe
 from stagectl.simulate.simulation import simulate as simulate
+from stagectl.simulate.streamed import simulate_streamed as simulate_streamed
 from stagectl.simulate.summary import Simulation as Simulation
 from stagectl.simulate.summary import StageSummary as StageSummary
 from stagectl.simulate.summary import Summary as Summary

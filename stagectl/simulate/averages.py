@@ -20,7 +20,7 @@ from stagectl.curriculum.smoothing import Ema, share_of
 from stagectl.traces.trace import Floats, Whole
 
 LANES = 32, 2048  # fewer at a time are not worth the calls, more do not fit the cache
-LENGTH, MEETING = 1000, 48  # values in a lane at least, and 48 / smoothing, so that its walks come together within it
+LENGTH, MEETING = 500, 48  # values in a lane at least, and 48 / smoothing, so that its walks come together within it
 IN_TURN = 1 << 16  # values that are walked one by one, at most
 
 Places = NDArray[np.intp]

@@ -20,6 +20,9 @@ def boundaries_in_parts(
     """As `boundaries`, of all parts as recorded. A boundary may begin in one part and end in the next."""
     rest: Trace | None = None
     for trace in parts:
+        if rest is not None and len(trace) and trace.steps[0] > rest.steps[-1]:
+            yield from boundaries(curriculum, Part(rest, 0, len(rest)), story, budget, see)
+            rest = None
         trace = trace if rest is None else _joined(rest, trace)
         if len(trace):
             cut = int(trace.steps.searchsorted(trace.steps[-1]))

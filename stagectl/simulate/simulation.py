@@ -15,8 +15,13 @@ from stagectl.recipe.model import recipe_from_data
 from stagectl.simulate.replay import replay
 from stagectl.simulate.summary import Simulation, simulation_of
 from stagectl.traces import Trace
+from stagectl.traces.trace import Whole
 
 DEFAULT_STAGES = 3
+AS_RECORDED = (
+    "as recorded: the scores drive whatever stage is on, as they came; that another stage would have given the same "
+    "scores is assumed"
+)
 LATE, FEW_ROWS = 0.1, 20  # share of the steps before the first row, where there are more rows than a few
 
 
@@ -49,24 +54,21 @@ def simulate(
         timelines.append(replay(curriculum, trace, budget, as_recorded=as_recorded, progress=progress))
     notes = notes_of(traces)
     if not all(timeline.aligned for timeline in timelines):
-        notes.append(
-            "as recorded: the scores drive whatever stage is on, as they came; that another stage would have given the "
-            "same scores is assumed"
-        )
+        notes.append(AS_RECORDED)
     return simulation_of(file, timelines, notes)
 
 
 def notes_of(traces: Sequence[Trace]) -> list[str]:
     """What the readers have to say of the traces, and which of them begin late."""
-    told = [(trace, note) for trace in traces for note in (*trace.notes, *_late(trace))]
+    told = [(trace, note) for trace in traces for note in (*trace.notes, *late(trace.steps, len(trace)))]
     return [note if len(traces) == 1 else f"{trace.name}: {note}" for trace, note in told]
 
 
-def _late(trace: Trace) -> list[str]:
-    """A note where nothing was recorded for a good part of the steps."""
-    if len(trace) < FEW_ROWS or trace.steps[0] <= LATE * trace.steps[-1]:
+def late(steps: Whole | Sequence[int], rows: int) -> list[str]:
+    """A note where nothing was recorded for a good part of the steps, of which the first and the last are looked at."""
+    if rows < FEW_ROWS or steps[0] <= LATE * steps[-1]:
         return []
-    return [f"the recording begins at step {trace.steps[0]:,}; the steps before it count for the first stage"]
+    return [f"the recording begins at step {steps[0]:,}; the steps before it count for the first stage"]
 
 
 def check_scores(trace: Trace, recipe: Recipe) -> None:

@@ -1,5 +1,6 @@
 """Recorded metrics in."""
 
+from stagectl.traces.batches import parts_of as parts_of
 from stagectl.traces.batches import read_batches as read_batches
 from stagectl.traces.columns import Columns as Columns
 from stagectl.traces.read import read_traces as read_traces

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SEPARATORS = (",", ";", "\t", "|")
-_LOOKED_THROUGH = 1 << 25  # up to this size all columns are read, so that a row of another width shows
+LOOKED_THROUGH = 1 << 25  # up to this size all columns are read, so that a row of another width shows
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
 
@@ -29,18 +30,32 @@ class Layout:
     decimal_comma: bool
     line_end: str
     comments: int  # lines before the header
-    passed: int = 0  # lines of the file that stand between the header and these rows
+    passed: Callable[[], int] | None = None  # of a part, which has no header: how many lines of the file are before it
 
-    def settings(self) -> dict[str, Any]:
-        """polars' arguments that read this file."""
-        return {
+    @property
+    def lead(self) -> int:
+        """Lines before the first row."""
+        return 0 if self.passed else self.comments + 1
+
+    def lines_before(self) -> int:
+        return self.passed() if self.passed else 0
+
+    def settings(self, wanted: Sequence[str], types: Mapping[str, pl.DataType]) -> dict[str, Any]:
+        """polars' arguments that read this file, and of a part the wanted columns; as text, where no type is told."""
+        import polars as pl
+
+        written = {
             "separator": self.separator,
             "decimal_comma": self.decimal_comma,
             "eol_char": self.line_end,
-            "skip_lines": self.comments,
-            "infer_schema": False,
             "glob": False,
         }
+        if not self.passed:
+            return {**written, "skip_lines": self.comments, "infer_schema": False, "schema_overrides": types}
+        names = [name if name in wanted else f"\0{at}" for at, name in enumerate(self.header)]
+        places = sorted(self.header.index(name) for name in wanted)
+        schema = {name: types.get(name, pl.String()) for name in names}
+        return {**written, "has_header": False, "schema": schema, "columns": places}
 
 
 def csv_table(source: Source, layout: Layout | None = None) -> Table:
@@ -54,7 +69,8 @@ def csv_table(source: Source, layout: Layout | None = None) -> Table:
         return _place(source, written, row)
 
     notes = source.notes + ((f"columns are separated by {written.separator!r}",) if written.separator != "," else ())
-    return Table(source.name, written.header, read, place, f"{source.name}:{written.comments + 1}", notes=notes)
+    start = f"{source.name}:{written.comments + 1}"
+    return Table(source.name, written.header, read, place, start, notes=notes, is_part=written.passed is not None)
 
 
 def layout_of(source: Source) -> Layout:
@@ -90,22 +106,20 @@ def _read(source: Source, layout: Layout, chosen: Chosen) -> pl.DataFrame:
 
     wanted = chosen.all()
     types = dict.fromkeys(chosen.wholes(), pl.Int64()) | dict.fromkeys(chosen.numbers(), pl.Float64())
-    settings = layout.settings()
-    if source.size() > _LOOKED_THROUGH:
-        settings["columns"] = wanted
+    some = {"columns": wanted} if source.size() > LOOKED_THROUGH else {}
     try:
-        frame = pl.read_csv(source.content, schema_overrides=types, **settings)
+        frame = pl.read_csv(source.content, **some | layout.settings(wanted, types))
     except (pl.exceptions.PolarsError, OSError):
         try:
-            frame = pl.read_csv(source.content, **settings)
+            frame = pl.read_csv(source.content, **some | layout.settings(wanted, {}))
         except (pl.exceptions.PolarsError, OSError) as error:
-            check_utf8(source, layout.passed)
+            check_utf8(source, layout.lines_before())
             _find_uneven(source, layout)
             reason = str(error).strip().splitlines()[0]
             raise TraceError(f"{source.name}: this is no CSV: {reason}") from None
         if layout.decimal_comma:
             frame = frame.with_columns(pl.col(*types).str.replace(",", ".", literal=True))
-    looked_at = frame.columns if "columns" in settings else frame.columns[-1:]
+    looked_at = frame.columns if some or layout.passed else frame.columns[-1:]
     if any(frame[name].null_count() for name in looked_at) and _may_be_uneven(source, layout):
         _find_uneven(source, layout)
     return frame.select(wanted)
@@ -117,15 +131,15 @@ def _may_be_uneven(source: Source, layout: Layout) -> bool:
 
     line = pl.col("line")
     short = line.str.count_matches(layout.separator, literal=True) < len(layout.header) - 1
-    lines = pl.scan_csv(source.content, glob=False, **whole_lines()).slice(layout.comments + 1)
+    lines = pl.scan_csv(source.content, glob=False, **whole_lines()).slice(layout.lead)
     return not lines.filter(short & (line.str.strip_chars() != "")).head(1).collect().is_empty()
 
 
 def _find_uneven(source: Source, layout: Layout) -> None:
     try:
         for at, (line, row) in enumerate(csv_records(source, layout.separator)):
-            if at >= layout.comments and row and len(row) != len(layout.header):
-                raise _uneven(f"{source.name}:{line + layout.passed}", row, layout.header, layout.separator)
+            if at >= layout.lead and row and len(row) != len(layout.header):
+                raise _uneven(f"{source.name}:{line + layout.lines_before()}", row, layout.header, layout.separator)
     except csv.Error as error:
         raise TraceError(f"{source.name}: this is no CSV: {error}") from None
 
@@ -139,8 +153,8 @@ def _uneven(where: str, row: list[str], header: list[str], separator: str) -> Tr
 def _place(source: Source, layout: Layout, row: int) -> str:
     """The line in which a row ends."""
     for at, (line, _) in enumerate(csv_records(source, layout.separator)):
-        if at == row + 1 + layout.comments:
-            return f"{source.name}:{line + layout.passed}"
+        if at == row + layout.lead:
+            return f"{source.name}:{line + layout.lines_before()}"
     return f"{source.name}, row {row + 1:,}"
 
 

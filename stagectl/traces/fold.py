@@ -71,20 +71,43 @@ def fold(steps: Whole, attempts: Whole | None, column: str, place: Callable[[int
     return Fold(kept, superseded, late)
 
 
-def gap(steps: Whole) -> str | None:
-    """A note of the longest stretch without a row, where it is far longer than the others."""
-    stride = max(len(steps) // _LOOKS, 1)  # so few rows show where a long one is
-    apart = np.diff(steps[::stride])
-    boundaries = int(np.count_nonzero(apart))
-    if boundaries < FEW:
-        return None
-    first = int(apart.argmax()) * stride
-    within = np.diff(steps[first : first + stride + 1])
-    longest, at = int(within.max()), first + int(within.argmax())
-    total = int(steps[-1] - steps[0])
-    if longest * boundaries < LONG * total or longest * LONG < total:
-        return None
-    return f"no row between step {steps[at]:,} and step {steps[at + 1]:,}"
+class Gap:
+    """The longest stretch without a row, of steps that come in parts."""
+
+    def __init__(self) -> None:
+        self._ends: tuple[int, int] | None = None  # the first step and the last
+        self._longest = (0, 0, 0)  # its length, and the steps about it
+        self._boundaries = 0
+
+    def add(self, steps: Whole) -> None:
+        """The next steps, which do not go back."""
+        if not len(steps):
+            return
+        first, last = int(steps[0]), int(steps[-1])
+        if self._ends is not None:
+            self._take(np.array([self._ends[1], first]))
+        stride = max(len(steps) // _LOOKS, 1)  # so few rows show where a long one is
+        if len(steps) > stride:
+            apart = np.diff(steps[::stride])
+            self._boundaries += int(np.count_nonzero(apart))
+            at = int(apart.argmax()) * stride
+            self._take(steps[at : at + stride + 1])
+        self._ends = (self._ends[0] if self._ends else first, last)
+
+    def _take(self, steps: Whole) -> None:
+        apart = np.diff(steps)
+        at = int(apart.argmax())
+        self._longest = max(self._longest, (int(apart[at]), int(steps[at]), int(steps[at + 1])))
+
+    def note(self) -> str | None:
+        """What is to be said of it, where it is far longer than the others."""
+        if self._ends is None or self._boundaries < FEW:
+            return None
+        longest, before, after = self._longest
+        total = self._ends[1] - self._ends[0]
+        if longest * self._boundaries < LONG * total or longest * LONG < total:
+            return None
+        return f"no row between step {before:,} and step {after:,}"
 
 
 def _by_attempt(steps: Whole, attempts: Whole, column: str, place: Callable[[int], str]) -> Fold:

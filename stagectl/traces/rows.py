@@ -10,7 +10,7 @@ import numpy as np
 
 from stagectl.errors import TraceError
 from stagectl.traces.columns import Chosen, Columns, choose, choose_metric, found_metrics
-from stagectl.traces.fold import counted, fold, gap
+from stagectl.traces.fold import Gap, counted, fold
 from stagectl.traces.table import Table
 from stagectl.traces.trace import Floats, Trace, Whole
 from stagectl.traces.values import ROW, floats, place, wholes, words
@@ -125,8 +125,11 @@ def _wide(table: Table, frame: pl.DataFrame, chosen: Chosen, columns: Columns) -
     if folded is not None:
         trace = taken(trace, folded.rows)
         notes += folded.notes()
-    longest = gap(trace.steps)
-    return replace(without_start(trace), notes=(*notes, longest) if longest else tuple(notes))
+    if not table.is_part:
+        gap = Gap()
+        gap.add(trace.steps)
+        notes += [note] if (note := gap.note()) else []
+    return replace(without_start(trace), notes=tuple(notes))
 
 
 def _long(table: Table, frame: pl.DataFrame, chosen: Chosen, columns: Columns) -> Trace:

@@ -25,6 +25,7 @@ class Table:
         can_be_mended: Whether the user can correct a value; else those that are no finite number are left out and
             counted.
         notes: What one should know of how it was read.
+        is_part: There are rows before or after these.
     """
 
     name: str
@@ -34,3 +35,4 @@ class Table:
     start: str
     can_be_mended: bool = True
     notes: tuple[str, ...] = ()
+    is_part: bool = False
