@@ -104,7 +104,8 @@ def commit_checkpoint(folder: Path, final: Path, facts: dict[str, Any]) -> None:
     try:
         files = {}
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            path.chmod(0o600)
+            if not path.is_symlink() and path.stat().st_nlink == 1:  # a link's file may be somebody else's too
+                path.chmod(0o600)
             _sync(path)
             files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": _sha256(path)}
         manifest = {**facts, "files": files}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,23 @@ def test_a_committed_checkpoint_verifies_and_tells_its_facts_and_files(committed
 def test_a_checkpoints_files_are_their_owners_alone(committed: Path) -> None:
     modes = {path.stat().st_mode & 0o777 for path in committed.rglob("*") if path.is_file()}
     assert modes == {0o600}
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_a_file_that_a_checkpoint_links_to_is_verified_and_stays_as_readable_as_it_was(
+    filled: Path, tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    base = tmp_path / "base.bin"
+    base.write_bytes(b"weights")
+    base.chmod(0o644)
+    link(filled / "base", base)
+    final = filled.with_name("step")
+    commit_checkpoint(filled, final, FACTS)
+    assert base.stat().st_mode & 0o777 == 0o644
+    verify_checkpoint(final)
+    base.write_bytes(b"changed")
+    with pytest.raises(DamagedRunError, match="base is not what was saved"):
+        verify_checkpoint(final)
 
 
 @pytest.mark.parametrize("name", ["model.zip", "deep/er/é.json"])
