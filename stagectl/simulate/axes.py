@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -15,6 +16,7 @@ from stagectl.recipe.source import Source
 from stagectl.simulate.sweep import Axis
 
 MOST = 100_000  # values on one axis
+MOST_VARIANTS = 1_000_000  # of which each takes some 100 bytes a stage and recording
 EXAMPLE = "as in --sweep performance_threshold=0.5:0.95:0.05 or transition_smoothing=0.01,0.05,0.1"
 
 
@@ -30,10 +32,48 @@ def read_axis(text: str) -> Axis:
     if ":" in values:
         return Axis(key, _range(values.split(":"), text))
     found = [_value(value.strip()) for value in values.split(",") if value.strip()]
+    if not found:
+        raise UsageError(f"--sweep {text}: names no values", hint=EXAMPLE)
     twice = next((value for value in found if found.count(value) > 1), None)
     if twice is not None:
         raise UsageError(f"--sweep {text}: has {twice} twice")
     return Axis(key, tuple(found))
+
+
+def check_axes(axes: Sequence[Axis]) -> None:
+    """Refuse axes that have more variants together than can be held.
+
+    Raises:
+        UsageError: So it is.
+    """
+    variants = math.prod(len(axis.values) for axis in axes)
+    if variants > MOST_VARIANTS:
+        told = " times ".join(f"{len(axis.values):,} of {axis.key}" for axis in axes)
+        hint = "take a greater STEP, or a part of the range at a time"
+        raise UsageError(f"--sweep: {variants:,} variants ({told}); at most {MOST_VARIANTS:,}", hint=hint)
+
+
+def check_keys(axes: Sequence[Axis], stages: Iterable[str]) -> None:
+    """Refuse two axes of one key: of them the later would hide the earlier.
+
+    Args:
+        axes: What is varied.
+        stages: The recipe's stages, of which a key has the name or the number.
+
+    Raises:
+        UsageError: So it is.
+    """
+    numbers = {name: str(index) for index, name in enumerate(stages)}
+    seen: dict[tuple[str, ...], str] = {}
+    for axis in axes:
+        first, *rest = axis.key.split(".")
+        if first == "stages" and rest:
+            rest[0] = numbers.get(rest[0], rest[0])
+        key = first, *rest
+        if key in seen:
+            same = "is there twice" if seen[key] == axis.key else f"and {seen[key]} are the same"
+            raise UsageError(f"--sweep: {axis.key} {same}", hint="give all its values at once: KEY=a,b,c")
+        seen[key] = axis.key
 
 
 def varied(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:

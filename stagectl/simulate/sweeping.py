@@ -23,6 +23,8 @@ from stagectl.simulate.variants import sweep_by_core
 from stagectl.traces import Trace
 
 BY_PERFORMANCE = [KINDS.index(name) for name in PERFORMANCES]
+MEMORY = 2**31  # bytes for the walks that threads hold at once
+WALK = 16  # bytes a boundary
 WORTHWHILE = 5_000_000  # rows of all variants together, from which on loading the compiled sweep takes less time
 
 
@@ -123,7 +125,8 @@ def _fill(
         chain.play(group)
         progress(len(group) * len(trace))
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    largest = max((len(course.scored) for course in courses if course is not None), default=0)
+    with ThreadPoolExecutor(threads_for(largest)) as threads:
         list(threads.map(play, chain.groups()))
     judged, fell_back = (np.zeros(chain.left.shape, np.bool_) for _ in range(2))
     for stage, course in enumerate(courses):
@@ -131,7 +134,7 @@ def _fill(
         at = np.flatnonzero((chain.reasons[:, stage] == OWN) & by_performance)
         if course is not None and len(at):
             exits = chain.left[at, stage] - (chain.entered[at, stage] if course.restarts else 0)
-            found = course.fell_back(exits, variants[at, stage, THRESHOLD], swept.window)
+            found = course.judges.fell_back(exits, variants[at, stage, THRESHOLD], swept.window)
             judged[at, stage], fell_back[at, stage] = found
     was_left = chain.reasons != OPEN
     steps = chain.left - chain.entered
@@ -140,3 +143,8 @@ def _fill(
     swept.judged[..., index, :] = judged.reshape(*shape, -1)
     swept.fell_back[..., index, :] = fell_back.reshape(*shape, -1)
     swept.finished[..., index] = chain.finished().reshape(shape)
+
+
+def threads_for(boundaries: int) -> int:
+    """As many as there are processors; fewer where a walk over so many boundaries is long."""
+    return max(1, min(os.cpu_count() or 1, MEMORY // max(1, WALK * boundaries)))

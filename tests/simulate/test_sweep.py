@@ -17,7 +17,7 @@ from stagectl.recipe.model import recipe_from_data
 from stagectl.simulate import sweeping
 from stagectl.simulate.grid import NotPlainError
 from stagectl.simulate.sweep import Axis, Sweep
-from stagectl.simulate.sweeping import sweep, sweep_compiled
+from stagectl.simulate.sweeping import sweep, sweep_compiled, threads_for
 from stagectl.simulate.variants import sweep_by_core
 from stagectl.traces import Row, Trace, trace_of, trace_of_rows
 
@@ -126,3 +126,8 @@ def test_what_cannot_be_compiled_is_played_by_the_core_and_said(varied: Recipe, 
 def test_without_numba_the_core_plays_and_says_what_would_be_faster() -> None:
     with patch.object(sweeping, "WORTHWHILE", 1), patch("importlib.util.find_spec", return_value=None):
         assert "pip install 'stagectl[simulate]'" in sweep(recipe(), [learner(1, 300)], [THRESHOLDS]).notes[-1]
+
+
+def test_fewer_threads_walk_over_a_long_recording() -> None:
+    with patch("os.cpu_count", return_value=64):
+        assert [threads_for(boundaries) for boundaries in (0, 1000, 10_000_000, 10**9)] == [64, 64, 13, 1]

@@ -13,7 +13,7 @@ from stagectl.errors import RecipeError, UsageError
 from stagectl.recipe import Recipe
 from stagectl.recipe.model import recipe_from_data
 from stagectl.simulate import default_recipe
-from stagectl.simulate.axes import read_axis, untouched
+from stagectl.simulate.axes import check_axes, check_keys, read_axis, untouched
 from stagectl.simulate.sweep import Axis
 from stagectl.simulate.sweeping import sweep
 from stagectl.simulate.variants import sweep_by_core
@@ -44,10 +44,35 @@ def test_an_axis_has_the_values_that_are_written(text: str, values: tuple[Any, .
     assert read_axis(text) == Axis(text.partition("=")[0], values)
 
 
-@pytest.mark.parametrize("text", ["threshold", "a=", "a=1:2", "a=2:1:1", "a=1:2:0", "a=1,1", "a=0:1:1e-9", "a=x:1:1"])
+@pytest.mark.parametrize(
+    "text", ["threshold", "a=", "a=1:2", "a=2:1:1", "a=1:2:0", "a=1,1", "a=0:1:1e-9", "a=x:1:1", "a=,,"]
+)
 def test_an_axis_that_says_nothing_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--sweep"):
         read_axis(text)
+
+
+def test_more_variants_than_can_be_held_are_refused_with_their_number() -> None:
+    axes = [read_axis("performance_threshold=0:1:0.0001"), read_axis("transition_smoothing=0.0001:1:0.0001")]
+    with pytest.raises(UsageError, match=r"100,010,000 variants \(10,001 of performance_threshold times 10,000 of "):
+        check_axes(axes)
+    check_axes(axes[:1])
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (("max_steps", "max_steps"), "max_steps is there twice"),
+        (("stages.b.max_steps", "stages.1.max_steps"), "stages.1.max_steps and stages.b.max_steps are the same"),
+    ],
+)
+def test_a_key_is_varied_once(keys: tuple[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        check_keys([Axis(key, (1, 2)) for key in keys], ["a", "b"])
+
+
+def test_a_stages_key_and_the_curriculums_are_two() -> None:
+    check_keys([Axis(key, (1, 2)) for key in ("max_steps", "stages.a.max_steps", "stages.1.max_steps")], ["a", "b"])
 
 
 def test_each_variant_is_its_own_replay() -> None:
@@ -100,16 +125,15 @@ def test_in_an_aligned_replay_only_the_stages_own_episodes_judge() -> None:
         Row(300, stage="b"),
         Row(400, 0.0, "b"),
         Row(500, 0.0, "b"),
+        Row(600, 0.0, "b"),
     ]
     traces = [trace_of_rows("t", rows)]
     axes = [Axis("performance_threshold", (0.8, 0.9))]
     swept = sweep_by_core(recipe(), traces, axes, window=2)
     assert swept.judged[:, 0, 0].tolist() == [True, False]
     assert not np.any(swept.fell_back)
-    assert sweep_by_core(recipe(), traces, axes, window=3, as_recorded=True).fell_back[:, 0, 0].tolist() == [
-        False,
-        True,
-    ]
+    as_recorded = sweep_by_core(recipe(), traces, axes, window=4, as_recorded=True)
+    assert as_recorded.fell_back[:, 0, 0].tolist() == [False, True]
 
 
 def test_without_a_recipe_the_defaults_are_varied() -> None:
