@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from stagectl.errors import DamagedRunError, UsageError
 from stagectl.job import __main__ as job
 from stagectl.ranks import Alone, Follower, News, Told
-from stagectl.recipe import Recipe, load_recipe, write_resolved
+from stagectl.recipe import Recipe, fingerprint, load_recipe, write_resolved
 from stagectl.runs import (
     Beginning,
     Ending,
@@ -38,8 +38,9 @@ from stagectl.runs import (
     status_data,
 )
 from stagectl.session import Session, attach
+from stagectl.view.report.story import story_of
 from tests.curriculum.random_recipes import recipes, streams
-from tests.simulate.test_equality import act, made
+from tests.simulate.test_equality import act, made, replayed, told
 
 OF_ATTEMPTS = ("attempt_started", "ready", "training_ended", "attempt_ended", "run_ended")
 KILLED = Ending(-9)
@@ -55,9 +56,17 @@ class Script:
     It is killed before each of the operations `cuts`, an attempt each; what it held then is gone.
     """
 
-    def __init__(self, recipe: Recipe, stream: Sequence[Any], saves: set[int], cuts: Sequence[int] = ()) -> None:
-        self.paths = new_run(recipe)
+    def __init__(
+        self,
+        recipe: Recipe,
+        stream: Sequence[Any],
+        saves: set[int],
+        cuts: Sequence[int] = (),
+        earlier: Script | None = None,
+    ) -> None:
+        self.paths = earlier.paths if earlier else new_run(recipe)
         self.recipe = recipe
+        self._accepted = [fingerprint(earlier.recipe)] if earlier else []
         self._stream = stream
         self._saves = saves
         self._cuts = list(cuts)
@@ -70,7 +79,7 @@ class Script:
             mock.patch.object(job, "end_processes"),
             mock.patch("os.fsync"),
         ):
-            job._write_end(self.paths, job._Run(self.paths, self.recipe, []).train())
+            job._write_end(self.paths, job._Run(self.paths, self.recipe, self._accepted).train())
         return read_events(self.paths.events)
 
     def _attempt(self, paths: RunPaths, recipe: Recipe, number: int, start: Beginning) -> Ending:
@@ -237,6 +246,18 @@ def test_a_follower_stands_where_the_leader_does_and_tells_no_episode_twice(
     assert [(len(each.finished), len(each.refused)) for each in told] == [(1, 1)]
 
 
+def test_every_rank_knows_from_the_start_that_nothing_is_left_to_train(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.recipe.write_text(paths.recipe.read_text().replace("total_timesteps: 1000", "total_timesteps: 30"))
+    stops = []
+    for rank in (0, 1):
+        monkeypatch.setattr("stagectl.session.find_ranks", lambda rank=rank: (rank, Alone()))
+        with attach() as session:
+            stops.append(session.should_stop)
+    assert stops == [True, True]
+
+
 def test_a_score_that_another_rank_refused_is_recorded(tmp_path: Path) -> None:
     class Ranks(Alone):
         def gather(self, told: Told) -> list[Told]:
@@ -333,3 +354,25 @@ def test_under_an_accepted_recipe_stages_keep_what_was_seen_in_them(paths: RunPa
     before.apply({**event, **recipe.facts()})
     assert [(entry.stage.name, entry.episodes) for entry in before.stages] == [("new", 0), ("b", 1), ("a", 2)]
     assert (before.name_of(before.current), before.total_timesteps) == ("b", 2000)
+
+
+PLAYED = [("play", 1.0), ("steps", 10)] * 40
+
+
+def limited(steps: int) -> Recipe:
+    one = {"name": "one", "curriculum": "a", "max_steps": steps, "on_timeout": "stop", "min_episodes": 1000}
+    return made({"stages": [one, "two"]})
+
+
+def test_a_curriculum_that_goes_on_after_its_end_is_replayed_and_shown_to_its_new_end(tmp_path: Path) -> None:
+    first = Script(limited(100), PLAYED[:20], saves={19})
+    first.run()
+    second = Script(limited(300), PLAYED, saves=set(), earlier=first)
+    events = second.run()
+    timeline = replayed(second.recipe, second.paths, tmp_path / "trace.csv")
+    assert timeline is not None
+    ends = [told(event) for event in events if event["event"] == "curriculum_ended"]
+    assert [end["step"] for end in ends] == [100, 300]
+    assert [told(decision.to_dict()) for decision in timeline.decisions] == ends[1:]
+    (visit,) = story_of("r", events).visits
+    assert (visit.start, visit.end) == (0, 300)

@@ -182,7 +182,10 @@ class RunStatus:
             entry = before.get(stage.name, StageStatus(stage))
             entry.stage, entry.top = stage, top
             self.stages.append(entry)
-        self.end = None
+        if self.end is not None:  # by its old criteria; the stage in which it was over goes on
+            self.end = None
+            for entry in self._of(self.current):
+                entry.left = None
 
     def _on_ready(self, event: Event) -> None:
         self.ready = True

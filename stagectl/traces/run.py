@@ -83,5 +83,5 @@ def _rows_of(events: Iterable[Event], start: list[str]) -> Iterator[Row]:
             for stage, score, *visit in event.get("scores", ()):
                 yield Row(step, score, played[stage], visit[0] if visit else None, advance_to)
             advance_to = None
-        elif kind in ("stage_transition", "curriculum_ended"):
-            yield Row(step, stage=tops[event["to_stage"] if kind == "stage_transition" else event["stage"]])
+        elif kind == "stage_transition":
+            yield Row(step, stage=tops[event["to_stage"]])

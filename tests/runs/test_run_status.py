@@ -109,6 +109,15 @@ def test_a_transition_moves_the_current_stage_and_its_steps() -> None:
     assert status.stage.stage.name == "sequence"
 
 
+def test_a_stage_in_which_a_curriculum_was_over_goes_on_under_an_accepted_recipe() -> None:
+    script = Script().started().transition(100, 0)
+    script.add("curriculum_ended", 300, outcome="stopped", stage=1, name="sequence", performance=None, reason="timeout")
+    assert script.status.stages[1].left == 300
+    facts = {"reason": "", "path": "checkpoints/a", "rejected": [], "after": script.events[-1]["seq"], "stage": 1}
+    status = script.add("attempt_started", 300, **facts, **FACTS, start=0).add("progress", 400).status
+    assert (status.end, status.stages[0].left, status.stages[1].left, status.steps_in(1)) == (None, 100, None, 300)
+
+
 def test_an_event_of_a_later_version_only_moves_step_and_time() -> None:
     status = Script().started().add("something_new", 40, whatever=1).status
     assert (status.step, status.last_time) == (40, 50.0)

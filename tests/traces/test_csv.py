@@ -115,5 +115,5 @@ def test_a_run_is_written_with_a_row_an_episode_and_one_for_the_stage_that_a_tra
     write_trace(trace_of_events("", events), out)
     assert (
         out.getvalue().decode()
-        == "step,stage,score\n0,a,\n10,a,1.0\n10,a,0.30000000000000004\n20,b,\n30,a,0.0\n30,b,1.0\n30,b,\n"
+        == "step,stage,score\n0,a,\n10,a,1.0\n10,a,0.30000000000000004\n20,b,\n30,a,0.0\n30,b,1.0\n"
     )

@@ -89,6 +89,8 @@ def _tell(story: Story, event: Event) -> None:
     match event["event"]:
         case "run_created":
             story.visits.append(Visit(event.get("start", 0), 0))
+        case "attempt_started" if "stages" in event:  # a changed recipe: what was over goes on
+            story.visits[-1].end, story.visits[-1].why = None, ""
         case "stage_transition" | "curriculum_ended":
             visit = story.visits[-1]
             visit.end, visit.why = event["step"], f"{event['reason']}, performance {score(event['performance'])}"
