@@ -19,6 +19,12 @@ from stagectl.errors import UsageError
 from stagectl.recipe import Recipe, build_curriculum
 
 
+def is_trained(recipe: Recipe, curriculum: StagedProgressiveCurriculum) -> bool:
+    """Whether nothing is left to train: the curriculum is over, or the step budget is spent."""
+    budget = recipe.trainer.total_timesteps
+    return curriculum.end is not None or (budget is not None and curriculum.total_steps >= budget)
+
+
 class Told(NamedTuple):
     """What every rank tells rank 0 at a step boundary: its finished episodes, and why it refused others' scores."""
 
@@ -122,7 +128,8 @@ class Follower:
 
     @property
     def should_stop(self) -> bool:
-        return self._news.stop
+        """What rank 0 says too: it told so, or where it goes on from there is nothing left to train."""
+        return self._news.stop or is_trained(self.recipe, self.curriculum)
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Only rank 0 records metrics."""
