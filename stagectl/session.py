@@ -20,7 +20,7 @@ from typing import Any
 from stagectl.curriculum import CurriculumEnd, Finished, StagedProgressiveCurriculum, StageTransition
 from stagectl.curriculum.metrics import document_metrics
 from stagectl.errors import CurriculumError, RunNotFoundError, ScoreError, UsageError
-from stagectl.ranks import Alone, Follower, News, Ranks, Told, find_ranks
+from stagectl.ranks import Alone, Follower, News, Ranks, Told, find_ranks, is_trained
 from stagectl.recipe import Recipe, build_curriculum, fingerprint, load_recipe, read_resolved, write_resolved
 from stagectl.runs import (
     ATTEMPT_VARIABLE,
@@ -177,8 +177,7 @@ class Session:
     @property
     def should_stop(self) -> bool:
         """Whether training should end now: the curriculum is over, the budget is spent, or somebody asked."""
-        spent = self.curriculum.total_steps >= self._budget
-        return spent or self._stop_answered or self.curriculum.end is not None
+        return self._stop_answered or is_trained(self.recipe, self.curriculum)
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record metrics. Numbers that are not finite are counted and said, and left out."""
@@ -311,7 +310,7 @@ class Session:
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _close(self, ending: Ending | None) -> None:
-        if self._closed:
+        if self._closed or not self._log.is_open:  # a forked child leaves the end to its parent
             return
         self._closed = True
         try:

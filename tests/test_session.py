@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -598,6 +599,25 @@ def test_a_run_that_was_removed_is_told_in_our_words(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("STAGECTL_RUN", str(tmp_path / "gone"))
     with pytest.raises(StagectlError, match="gone"):
         attach()
+
+
+def test_a_forked_child_that_leaves_the_block_too_writes_nothing(write: Write) -> None:
+    session = joined(write(), Clock())
+    play(session, 1.0)
+    session.update_step_count(10)
+    before = told(session)
+    if (child := os.fork()) == 0:
+        try:
+            with pytest.raises(UsageError, match="not open for writing in this process"):
+                session.log({"loss": 1.0})
+            session.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert told(session) == before
+    session.close()
+    assert told(session)[-1] == ("training_ended",)
 
 
 # ── light ───────────────────────────────────────────────────────────────────────────────────────────────────

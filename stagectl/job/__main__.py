@@ -67,7 +67,7 @@ def _run(paths: RunPaths) -> tuple[str, subprocess.Popen[bytes] | None]:
     recipe = read_resolved(paths.recipe, folder=Path(identity["folder"]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    if recipe.launch.backend == "sky" and recipe.launch.managed:  # SkyPilot goes on with the run on another machine: this one is being taken away
+    if recipe.launch.backend == "sky" and recipe.launch.managed:  # this machine is taken away, and the run goes on
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
         signal.signal(signal.SIGTERM, lambda *_: write_json(paths.stop_request, {"by": "SIGTERM"}))

@@ -53,8 +53,7 @@ def run_attempt(paths: RunPaths, recipe: Recipe, attempt: int, start: Beginning)
     finally:
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
-        if process.returncode != 0:
-            end_processes(paths, process.pid)
+        end_processes(paths, process.pid)
     return Ending(process.returncode, killed_after)
 
 

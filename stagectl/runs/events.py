@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stagectl.errors import DamagedRunError, RunExistsError
+from stagectl.errors import DamagedRunError, RunExistsError, UsageError
 from stagectl.runs.files import storage_error
 from stagectl.runs.locks import FileLock
 
@@ -78,6 +78,7 @@ class EventLog:
 
         Raises:
             StorageError: The disk refused; the log is as it was before.
+            UsageError: This process was forked from the one that writes the log.
         """
         step = self._step if step is None else step
         now = self._clock()
@@ -101,7 +102,17 @@ class EventLog:
         assert event["seq"] == self.seq + 1, (event["seq"], self.seq)
         self._write(event, self._clock())
 
+    @property
+    def is_open(self) -> bool:
+        """Not once it was closed, nor in a process that was forked from the one that writes it."""
+        return self._lock.fd >= 0
+
     def _write(self, line: Event, now: float) -> None:
+        if not self.is_open:
+            hint = (
+                "only the process that called stagectl.attach() records; let its forked children give it their values"
+            )
+            raise UsageError(f"{self.path} is not open for writing in this process", hint=hint)
         raw = json.dumps(line, allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
         fd = self._lock.fd
         try:

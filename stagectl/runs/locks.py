@@ -1,7 +1,8 @@
 """Locks that die with their process. A reader can look without taking one, so it never locks a writer out.
 
 Linux's open file description locks (fcntl(2), F_OFD_SETLK): the kernel drops them when the last descriptor is
-closed. Elsewhere flock(2), where looking means taking a shared lock for an instant.
+closed. Elsewhere flock(2), where looking means taking a shared lock for an instant. A forked child has descriptors of
+its own: it closes them at once, so that it holds nothing when its parent has ended.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import weakref
 from pathlib import Path
 from types import TracebackType
 
 _FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, pid
 _OFD = hasattr(fcntl, "F_OFD_SETLK")
+_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 class FileLock:
@@ -25,6 +28,7 @@ class FileLock:
     def __init__(self, path: Path, fd: int = -1) -> None:
         self.path = path
         self.fd = fd
+        _locks.add(self)
 
     def acquire(self) -> bool:
         """Take the lock if nobody holds it; whether it was taken.
@@ -56,6 +60,14 @@ class FileLock:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self.release()
+
+
+def _let_go() -> None:
+    for lock in list(_locks):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def is_locked(path: Path) -> bool:

@@ -78,6 +78,27 @@ def test_a_trainer_that_has_ended_before_it_is_looked_at_is_told_by_its_exit_cod
     assert training.run_attempt(*make(command), 1, Beginning()) == Ending(exit_code)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds processes of other groups on Linux only")
+@pytest.mark.parametrize("leaves", ["os.fork() or time.sleep(600)", "os.fork() or (os.setsid(), time.sleep(600))"])
+def test_a_child_that_a_finished_trainer_leaves_behind_is_gone_when_the_attempt_is_over(
+    make: Make, tmp_path: Path, leaves: str
+) -> None:
+    paths, recipe = make("python", "train.py")
+    lines = [
+        "import os, time",
+        "from pathlib import Path",
+        "from stagectl.runs import FileLock",
+        f"lock = FileLock(Path({str(paths.events)!r}))",
+        "assert lock.acquire()",
+        "kept = os.dup(lock.fd)",  # as a library's copy of it would be
+        leaves,
+    ]
+    (tmp_path / "train.py").write_text("\n".join(lines))
+    assert training.run_attempt(paths, recipe, 1, Beginning()) == Ending(0)
+    with EventLog(paths.events, attempt=1) as log:
+        assert log.append("attempt_ended")
+
+
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux only")
 @pytest.mark.parametrize("graces", [[600.0, 0.0], [0.0], [0.0, 600.0]])
 def test_of_several_requests_to_stop_the_one_that_leaves_the_least_time_holds_and_is_told(

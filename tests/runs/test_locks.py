@@ -72,6 +72,28 @@ def test_a_descriptor_that_somebody_else_closes_does_not_drop_the_lock(tmp_path:
         assert is_locked(lock.path)
 
 
+def test_a_child_that_outlives_who_forked_it_holds_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    lock = FileLock(path)
+    assert lock.acquire()
+    ready, go_on = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(ready[1], b"x")
+        os.read(go_on[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    assert is_locked(path), "its parent still has it"
+    lock.release()
+    try:
+        assert not is_locked(path)
+    finally:
+        os.write(go_on[1], b"x")
+        os.waitpid(child, 0)
+        for end in (*ready, *go_on):
+            os.close(end)
+
+
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 def test_a_locks_file_is_its_owners_alone(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
