@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, StageTransition
 from stagectl.simulate.recording import Visit, visits_of
 from stagectl.simulate.story import BY_PERFORMANCE
-from stagectl.simulate.sweep import WINDOW
+from stagectl.simulate.sweep import WINDOW, Flags
 from stagectl.simulate.timeline import Timeline
 from stagectl.traces import Trace
+from stagectl.traces.trace import Floats, Whole
 
-SURELY = 1.645  # standard errors: 95 %, one-sided
+SURELY = 1.645  # standard errors: 95 %, one-sided, of many rows
+FEWEST = 2  # rows that judge an exit: one alone does not tell how far chance goes
+CLOSE = 1e-4  # of the greatest score: where sums over all rows may be too rough to judge by
 
 
 def false_exits(
@@ -22,27 +25,24 @@ def false_exits(
 ) -> dict[int, bool]:
     """By a stage's index, whether its last exit was a false one; of the exits that the data can judge.
 
-    An exit can be judged if the performance made it, and `window` more episodes of the stage were recorded after it.
-    It is false if the mean of their scores is below the threshold by more than chance explains: by over 1.645 of its
-    standard errors, which with as many episodes happens to one lasting exit in twenty. The smoothed performance
-    judges nothing here: having just reached the threshold, it is below it again after one failed episode.
+    An exit can be judged if the performance made it, and `window` more episodes of the stage were recorded after it,
+    in at least two rows. It is false if the mean of their scores is below the threshold by more than chance explains
+    (Student's test), which happens to one lasting exit in twenty at most. The smoothed performance judges nothing
+    here: having just reached the threshold, it is below it again after one failed episode.
     """
     visits = visits_of(trace, curriculum) if timeline.aligned else None
     judged = {}
     for index, stage in enumerate(curriculum.stages):
         last = _last_exit(timeline, index)
-        if last is None or stage.parallel:
+        if last is None or last[0].threshold is None or stage.parallel:
             continue
         decision, entered, number = last
-        if visits is None:
-            rows = own_rows(trace, None, 0 if number == 1 else int(trace.steps.searchsorted(entered, "right")))
-            fell = _fell_back(trace, rows, decision.step, decision.threshold, window)
-        else:
-            visit = visits[stage.name, number]
-            exit_at = visit.entered + decision.step - entered
-            fell = _fell_back(trace, own_rows(trace, visit, 0), exit_at, decision.threshold, window)
-        if fell is not None:
-            judged[index] = fell
+        visit = visits[stage.name, number] if visits is not None else None
+        exit_at = decision.step if visit is None else visit.entered + decision.step - entered
+        judges = judges_of(trace, own_rows(trace, visit))
+        can_be, fell = judges.fell_back(np.array([exit_at]), np.array([decision.threshold]), window)
+        if can_be[0]:
+            judged[index] = bool(fell[0])
     return judged
 
 
@@ -60,10 +60,10 @@ def _last_exit(timeline: Timeline, index: int) -> tuple[Decision, int, int] | No
     return found
 
 
-def own_rows(trace: Trace, visit: Visit | None, first: int) -> NDArray[np.intp]:
-    """The rows whose scores count for the stage: in a visit those of its own stage and visit, else all from `first`."""
+def own_rows(trace: Trace, visit: Visit | None) -> NDArray[np.intp]:
+    """The rows whose scores count for the stage: in a visit those of its own stage and visit, else all."""
     if visit is None:
-        return first + np.flatnonzero(~np.isnan(trace.scores[first:]))
+        return np.flatnonzero(~np.isnan(trace.scores))
     part = slice(visit.first, visit.last)
     own = ~np.isnan(trace.scores[part])
     if trace.stage_codes is not None:
@@ -73,18 +73,55 @@ def own_rows(trace: Trace, visit: Visit | None, first: int) -> NDArray[np.intp]:
     return visit.first + np.flatnonzero(own)
 
 
-def _fell_back(trace: Trace, rows: NDArray[np.intp], exit_at: int, threshold: float | None, window: int) -> bool | None:
-    """Whether it did; None where too little was recorded to tell."""
+class Judges:
+    """The scored rows of a stage, which judge its exits: their `steps`, `scores`, and `counts` of episodes."""
+
+    def __init__(self, steps: Whole, scores: Floats, counts: Whole) -> None:
+        self._steps = steps
+        self._scores = scores
+        self._counts = counts
+
+    def fell_back(self, exits: Whole, thresholds: Floats, window: int) -> tuple[Flags, Flags]:
+        """For exits at those steps, whether each can be judged, and whether it was a false one (`false_exits`)."""
+        weighted = self._scores * self._counts
+        with np.errstate(over="ignore", invalid="ignore"):
+            counted, summed, squared = map(_sums, (self._counts, weighted, weighted * self._scores))
+            first = self._steps.searchsorted(exits, "right")
+            last = np.minimum(counted.searchsorted(counted[first] + window), len(self._steps))
+            judged: Flags = (counted[-1] - counted[first] >= window) & (last - first >= FEWEST)
+            first, last = first[judged], last[judged]
+            parts = (sums[last] - sums[first] for sums in (counted, summed, squared))
+            above = _at_most(last - first, *parts) - thresholds[judged]
+        fell = above < 0
+        sure = np.abs(above) > CLOSE * np.abs(self._scores).max(initial=1.0)
+        for at in np.flatnonzero(~sure):
+            part = slice(first[at], last[at])
+            counts, over = self._counts[part], self._scores[part] - thresholds[judged][at]
+            fell[at] = _at_most(np.array(len(over)), counts.sum(), counts @ over, counts @ over**2) < 0
+        fell_back = np.zeros_like(judged)
+        fell_back[judged] = fell
+        return judged, fell_back
+
+
+def judges_of(trace: Trace, rows: NDArray[np.intp]) -> Judges:
     counts = np.ones(len(rows), np.int64) if trace.counts is None else trace.counts[rows]
-    until = int(trace.steps[rows].searchsorted(exit_at, "right"))
-    if threshold is None or counts[until:].sum() < window:
-        return None
-    upto = int(counts[until:].cumsum().searchsorted(window)) + 1
-    return is_below(trace.scores[rows][until : until + upto], counts[until : until + upto], threshold)
+    return Judges(trace.steps[rows], trace.scores[rows], counts)
 
 
-def is_below(scores: NDArray[np.float64], weights: NDArray[np.int64], threshold: float) -> bool:
-    """Whether the mean of the scores is below the threshold by more than chance explains."""
-    mean = np.average(scores, weights=weights)
-    error = math.sqrt(np.average((scores - mean) ** 2, weights=weights) / weights.sum())
-    return bool(mean + SURELY * error < threshold)
+def _at_most(rows: Whole, episodes: Whole, summed: Floats, squared: Floats) -> Floats:
+    """What the mean score is at most, surely, of so many rows and episodes, their scores' sum and that of the squares.
+
+    Chance is told by how the rows differ, each as heavy as its episodes: a row that is a mean differs less. Student's
+    quantile is that of the normal distribution, stretched (Wallace: Annals of Mathematical Statistics 30, 1959).
+    """
+    free = rows - 1
+    mean = summed / episodes
+    error = np.sqrt(np.maximum(squared / episodes - mean * mean, 0.0) / free)
+    stretched = SURELY * (8 * free + 3) / (8 * free + 1)
+    found: Floats = mean + np.sqrt(free * np.expm1(stretched**2 / free)) * error
+    return found
+
+
+def _sums(values: NDArray[Any]) -> NDArray[Any]:
+    """The sum of the values before each, and of all."""
+    return np.concatenate([np.zeros(1, values.dtype), np.cumsum(values)])

@@ -59,10 +59,11 @@ def suggest(
     judged, fell_back = sweep.judged.sum((-2, -1)), sweep.fell_back.sum((-2, -1))
     share = sweep.false_exit_share()
     if not judged.any():
-        hint = f"judge by fewer: --window N (now {window:,}); or record on after the threshold is reached"
-        raise TraceError(
-            f"no exit can be judged: after none were {window:,} more episodes of its stage recorded", hint=hint
+        hint = (
+            f"record on after the threshold is reached; or judge by fewer, and less surely: --window N (now {window:,})"
         )
+        told = f"after none were {window:,} more episodes of its stage recorded, in two rows or more"
+        raise TraceError(f"no exit can be judged: {told}", hint=hint)
     holds = share < ALLOWED  # NaN, where nothing was judged, does not
     if not holds.any():
         raise TraceError(_none_holds(sweep), hint="the scores are too noisy for these traces; record more, or longer")
