@@ -20,11 +20,13 @@ end() { # SIGNAL PROCESS...: and wait; one that only waits to be reaped is over
   done
 }
 
-# SkyPilot's API server and jobs controllers, known by their home, with what they started, known by its session
-for process in $(grep -lsz "^HOME=$root/laptop\$" /proc/[0-9]*/environ 2> /dev/null | cut -d/ -f3 || true); do
-  grep -qsaE 'sky\.(server|jobs)' "/proc/$process/cmdline" || continue
-  # shellcheck disable=SC2046  # one word a process
-  end KILL $(ps -o pid= -s "$(ps -o sid= -p "$process" | tr -d ' ')")
+# Followers, which would start the API server again, that server and its jobs controllers, known by their home, with what they started, known by its session
+for what in 'stagectl\.launch' 'sky\.(server|jobs)'; do
+  for process in $(grep -lsz "^HOME=$root/laptop\$" /proc/[0-9]*/environ 2> /dev/null | cut -d/ -f3 || true); do
+    grep -qsaE "$what" "/proc/$process/cmdline" || continue
+    # shellcheck disable=SC2046  # one word a process
+    end KILL $(ps -o pid= -s "$(ps -o sid= -p "$process" | tr -d ' ')")
+  done
 done
 
 if sinfo=$(SLURM_CONF=$root/slurm/slurm.conf sinfo -h 2> /dev/null) && [ -n "$sinfo" ]; then
