@@ -350,7 +350,7 @@ def test_under_an_accepted_recipe_stages_keep_what_was_seen_in_them(paths: RunPa
     recipe = load_recipe(file)
     before = read_status(paths)
     event = {"seq": before.seq + 1, "attempt": 3, "step": 30, "time": 0.0, "event": "attempt_started"}
-    event |= {"reason": "", "path": None, "rejected": [], "after": before.seq, "stage": 1}
+    event |= {"reason": "", "path": "checkpoints/step-000000000030", "rejected": [], "after": before.seq, "stage": 1}
     before.apply({**event, **recipe.facts()})
     assert [(entry.stage.name, entry.episodes) for entry in before.stages] == [("new", 0), ("b", 1), ("a", 2)]
     assert (before.name_of(before.current), before.total_timesteps) == ("b", 2000)
@@ -376,3 +376,34 @@ def test_a_curriculum_that_goes_on_after_its_end_is_replayed_and_shown_to_its_ne
     assert [told(decision.to_dict()) for decision in timeline.decisions] == ends[1:]
     (visit,) = story_of("r", events).visits
     assert (visit.start, visit.end) == (0, 300)
+
+
+@pytest.mark.parametrize(
+    "curriculum",
+    [
+        {"stages": [{"name": "uno", "curriculum": "a", "min_episodes": 20}, "two"]},
+        {"stages": ["one", "two"], "start": "two"},
+        {"stages": ["new", {"name": "one", "curriculum": "a", "min_episodes": 20}], "start": "one"},
+    ],
+)
+def test_without_a_checkpoint_a_run_begins_as_the_accepted_recipe_says(
+    curriculum: dict[str, Any], tmp_path: Path
+) -> None:
+    first = Script(made({"stages": ["one", "two"]}), PLAYED[:30], saves=set())
+    first.run()
+    recipe = made(curriculum)
+    second = Script(recipe, PLAYED, saves=set(), earlier=first)
+    events = second.run()
+    fresh = Script(recipe, PLAYED, saves=set())
+    fresh.run()
+    now, anew = (status_data(read_status(each.paths), Liveness(False, False, False)) for each in (second, fresh))
+    for key in ("stages", "transitions", "current_stage", "waiting_for"):
+        assert now[key] == anew[key]
+    timeline = replayed(recipe, second.paths, tmp_path / "trace.csv")
+    assert timeline is not None
+    assert timeline.total_steps == 400
+    moved = [told(event) for event in folded(events) if event["event"] == "stage_transition"]
+    assert [told(decision.to_dict()) for decision in timeline.decisions] == moved
+    assert [visit.top for visit in story_of("r", events).visits] == [
+        visit.top for visit in story_of("r", read_events(fresh.paths.events)).visits
+    ]

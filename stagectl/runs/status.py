@@ -74,6 +74,7 @@ class RunStatus:
     resumed: Event | None = None
     ended: Event | None = None
     end: Event | None = None
+    exit_code: int | None = None  # of this attempt's training, as it told; a 0 stays, however its process went then
     stop_requested: bool = False
     transitions: list[Event] = field(default_factory=list)
     checkpoints: list[Event] = field(default_factory=list)
@@ -148,12 +149,19 @@ class RunStatus:
         self.created = event["time"]
         self.recipe = event["recipe"]
         self.backend = event["backend"]
-        self.target = event["target"]
-        self.total_timesteps = event["total_timesteps"]
-        self.curriculum = tuple(Stage.from_dict(stage) for stage in event["stages"])
+        self._begin(event)
+
+    def _begin(self, event: Event) -> None:
+        """Stand at the beginning of the curriculum that the event tells."""
+        self._read_recipe(event)
         self.stages = [StageStatus(stage, top) for top, stage in members_of(self.curriculum)]
         self._enter(event.get("start", 0), 0)
         self.waiting = terms_at_entry(self.curriculum[self.current])
+
+    def _read_recipe(self, event: Event) -> None:
+        self.target = event["target"]
+        self.total_timesteps = event["total_timesteps"]
+        self.curriculum = tuple(Stage.from_dict(stage) for stage in event["stages"])
 
     def become(self, other: RunStatus) -> None:
         """Say what another status says, for who looks at this one."""
@@ -164,18 +172,18 @@ class RunStatus:
         if self.started is None:
             self.started = event["time"]
         self.ready = self.stop_requested = False
-        self.ended = None
+        self.ended = self.exit_code = None
         self.resumed = _having(event, "step", "path", "reason", "rejected") if "after" in event else None
-        if "stages" in event:
+        if "stages" in event and event.get("path") is None:  # without a checkpoint it begins, as the recipe now says
+            self._begin(event)
+        elif "stages" in event:
             self._change_recipe(event)
 
     def _change_recipe(self, event: Event) -> None:
         """Go on under a changed recipe: stages keep what was seen in them, by their names."""
         before = {entry.stage.name: entry for entry in self.stages}
         name = self.name_of(self.current)
-        self.target = event["target"]
-        self.total_timesteps = event["total_timesteps"]
-        self.curriculum = tuple(Stage.from_dict(stage) for stage in event["stages"])
+        self._read_recipe(event)
         self.current = [stage.name for stage in self.curriculum].index(name)
         self.stages = []
         for top, stage in members_of(self.curriculum):
@@ -216,6 +224,12 @@ class RunStatus:
 
     def _on_score_refused(self, event: Event) -> None:
         self.refused_scores += 1
+
+    def _on_training_ended(self, event: Event) -> None:
+        if self.exit_code != 0:
+            self.exit_code = event["exit_code"]
+
+    _on_attempt_ended = _on_training_ended
 
     def _on_request_answered(self, event: Event) -> None:
         self.stop_requested = self.stop_requested or event["request"] == "stop"

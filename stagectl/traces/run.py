@@ -69,8 +69,8 @@ def _rows_of(events: Iterable[Event], start: list[str]) -> Iterator[Row]:
             tops = [stage["name"] for stage in event["stages"]]
             played = [m["name"] for stage in event["stages"] for m in (stage.get("parallel") or [stage])]
             criteria = set(event.get("metrics", ()))
-            if kind == "run_created":
-                start.append(tops[event.get("start", 0)])
+            if event.get("path") is None:  # an attempt without a checkpoint begins at step 0, as the recipe now says
+                start[:] = [tops[event.get("start", 0)]]
         elif kind == "metrics":
             metrics.append({name: value for name, value in event["metrics"].items() if name in criteria})
         elif kind == "request_answered" and event["request"] == "advance":

@@ -89,7 +89,9 @@ def _tell(story: Story, event: Event) -> None:
     match event["event"]:
         case "run_created":
             story.visits.append(Visit(event.get("start", 0), 0))
-        case "attempt_started" if "stages" in event:  # a changed recipe: what was over goes on
+        case "attempt_started" if "stages" in event and event.get("path") is None:  # it begins under a changed recipe
+            story.visits[:] = [Visit(event["start"], 0)]
+        case "attempt_started" if "stages" in event:  # what was over by the old recipe goes on
             story.visits[-1].end, story.visits[-1].why = None, ""
         case "stage_transition" | "curriculum_ended":
             visit = story.visits[-1]
