@@ -67,7 +67,8 @@ def own_rows(trace: Trace, visit: Visit | None) -> NDArray[np.intp]:
     part = slice(visit.first, visit.last)
     own = ~np.isnan(trace.scores[part])
     if trace.stage_codes is not None:
-        own &= (trace.stage_codes[part] == trace.stage_names.index(visit.stage)) | (trace.stage_codes[part] < 0)
+        told = trace.stage_codes[part]
+        own &= (told < 0) | np.isin(told, [at for at, name in enumerate(trace.stage_names) if name == visit.stage])
     if trace.visits is not None:
         own &= (trace.visits[part] < 0) | (trace.visits[part] == visit.number)
     return visit.first + np.flatnonzero(own)

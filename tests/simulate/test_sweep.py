@@ -97,6 +97,17 @@ def test_several_learners_and_axes_that_touch_one_another_come_to_the_same() -> 
     assert_same(sweep_compiled(recipe(), traces, axes), sweep_by_core(recipe(), traces, axes))
 
 
+def test_a_first_stage_without_any_score_is_left_by_its_time_as_in_the_core() -> None:
+    warmup = {"name": "warmup", "curriculum": "warmup", "transition_criteria": "time", "time_threshold_steps": 50}
+    scores = [Row(step, float(step % 100 < 80), "b") for step in range(60, 3000, 10)]
+    trace = trace_of_rows("t", [Row(50), Row(50, stage="b"), *scores], start="warmup")
+    assert trace.stage_names == ("b",)
+    stages = recipe([warmup, "b", "c"])
+    expected = sweep_by_core(stages, [trace], [THRESHOLDS])
+    assert expected.left[0, 0, 0] == 50
+    assert_same(sweep_compiled(stages, [trace], [THRESHOLDS]), expected)
+
+
 def test_a_large_sweep_is_compiled_and_a_small_one_is_not() -> None:
     with patch.object(sweeping, "sweep_compiled", wraps=sweep_compiled) as compiled:
         sweep(recipe(), [learner(1, 300)], [THRESHOLDS])
