@@ -79,6 +79,7 @@ class Chain:
             self.left[playing, stage] = out[0] + clock
             self.reasons[playing, stage] = out[1]
             on = (out[1] == OWN) | ((out[1] == TIMEOUT) & (self._grid[playing, stage, GOES_ON] > 0))
+            on &= out[0] + clock < self._budget  # the step that spends it is the last
             playing, steps = playing[on], (out[0] + clock)[on]
 
     def finished(self) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -106,6 +107,25 @@ def test_a_first_stage_without_any_score_is_left_by_its_time_as_in_the_core() ->
     expected = sweep_by_core(stages, [trace], [THRESHOLDS])
     assert expected.left[0, 0, 0] == 50
     assert_same(sweep_compiled(stages, [trace], [THRESHOLDS]), expected)
+
+
+def test_nothing_is_played_after_the_budget_is_spent() -> None:
+    rows = [Row(step, 1.0, name) for step, name in zip(range(10, 301, 10), "a" * 10 + "b" * 10 + "c" * 10, strict=True)]
+    stages = recipe(
+        [
+            {"name": "a", "curriculum": "a", "min_episodes": 10},
+            {"name": "b", "curriculum": "b", "min_episodes": 1},
+            "c",
+        ],
+        budget=100,
+    )
+    found = sweep_compiled(stages, [trace_of_rows("t", rows)], [THRESHOLDS])
+    assert found.left[0, 0].tolist() == [
+        100,
+        pytest.approx(math.nan, nan_ok=True),
+        pytest.approx(math.nan, nan_ok=True),
+    ]
+    assert_same(found, sweep_by_core(stages, [trace_of_rows("t", rows)], [THRESHOLDS]))
 
 
 def test_a_large_sweep_is_compiled_and_a_small_one_is_not() -> None:
