@@ -18,7 +18,7 @@ from stagectl.traces.source import GZIP, PARQUET, ZSTD, Source, open_source
 from stagectl.traces.trace import Trace
 
 _CHUNK = 1 << 20
-PART_BYTES = 3 << 22  # fits the processor's cache better than more, and costs fewer calls than less
+PART_BYTES = 1 << 23  # fits the processor's cache better than more, and costs fewer calls than less
 
 
 def read_batches(path: Path, columns: Columns = GUESSED, rows: int = 250_000) -> Iterator[Trace]:
