@@ -38,6 +38,12 @@ OverridesArgument = Annotated[
 ]
 
 
+def given(context: typer.Context) -> set[str]:
+    """The options that stand on the command line, by their long names."""
+    sources = {param: context.get_parameter_source(param.name) for param in context.command.params if param.name}
+    return {param.opts[-1] for param, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
 def print_json(data: dict[str, Any], *, line: bool = False) -> None:
     """One JSON object with its schema's version; nothing else goes to standard output."""
     text = json.dumps({"schema": 1, **data}, allow_nan=False, indent=None if line else 2)

@@ -45,6 +45,17 @@ ScoreRange = Annotated[
     str | None, typer.Option("--score-range", help="The scores that count as 0 and as 1.", metavar="LOW:HIGH")
 ]
 
+OPTIONS = {  # by which each of a table's `Columns` is told
+    "step": "--step-column",
+    "score": "--score-column",
+    "stage": "--stage-column",
+    "run": "--run-column",
+    "count": "--count-column",
+    "steps_per_row": "--steps-per-row",
+    "step_factor": "--step-factor",
+    "score_range": "--score-range",
+}
+
 
 def columns_of(
     step: str | None,
@@ -57,8 +68,16 @@ def columns_of(
     score_range: str | None,
     metrics: frozenset[str] = frozenset(),
 ) -> Columns:
-    """What the options say of the recordings."""
+    """What the options say of the recordings.
+
+    Raises:
+        UsageError: They contradict each other.
+    """
     from stagectl.traces import Columns
+
+    if steps_per_row is not None and (step is not None or step_factor != 1):
+        other = "--step-column" if step is not None else "--step-factor"
+        raise UsageError(f"--steps-per-row counts steps without a column of them, and {other} is about one")
 
     low_high = _range(score_range) if score_range is not None else (0.0, 1.0)
     return Columns(
@@ -72,6 +91,19 @@ def columns_of(
         step_factor=step_factor,
         score_range=low_high,
     )
+
+
+def check_columns(sources: Sequence[str], columns: Columns) -> None:
+    """Refuse to say what is in the recordings where all are runs: a run knows that of itself.
+
+    Raises:
+        UsageError: So it is.
+    """
+    from stagectl.traces import Columns, is_run
+
+    told = [option for name, option in OPTIONS.items() if getattr(columns, name) != getattr(Columns(), name)]
+    if told and all(is_run(source) for source in sources):
+        raise UsageError(f"{told[0]} is for tables, and {sources[0]} is a run, which says itself what its numbers are")
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

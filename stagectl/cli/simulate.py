@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stagectl.cli.options import print_json, say, warn
+from stagectl.cli.combinations import check
+from stagectl.cli.options import given, print_json, say, warn
 from stagectl.cli.recordings import (
     ArgumentsArgument,
     AsRecorded,
@@ -29,6 +30,7 @@ from stagectl.cli.recordings import (
     StepsPerRow,
     Window,
     bar,
+    check_columns,
     columns_of,
     split,
 )
@@ -47,6 +49,7 @@ Data = dict[str, Any]
 
 
 def command(
+    context: typer.Context,
     arguments: ArgumentsArgument,
     recipe: Annotated[
         list[Path] | None, typer.Option("--recipe", help="The recipe to try; several are compared; else the defaults.")
@@ -80,7 +83,7 @@ def command(
     from stagectl.curriculum import metrics_named
     from stagectl.recipe import load_recipe
     from stagectl.simulate import default_recipe, read_price
-    from stagectl.simulate.axes import read_axis
+    from stagectl.simulate.axes import check_axes, read_axis
     from stagectl.simulate.explain import read_step
     from stagectl.simulate.sweep import WINDOW
     from stagectl.traces import read_traces
@@ -88,18 +91,26 @@ def command(
     sources, overrides = split(arguments)
     files = recipe or []
     axes = [read_axis(text) for text in sweep or []]
+    check_axes(axes)
     cost = read_price(price, steps_per_second)
     step = None if explain is None else read_step(explain)
-    _check(files, overrides, stages, axes, step, cost, plot)
+    check(given(context), overrides, len(files), output)
+    if plot is not None:
+        from stagectl.view.plot import check_plot
+
+        check_plot(plot)
     recipes = [load_recipe(file, overrides) for file in files]
     for loaded in recipes:
         warn(loaded)
     metrics = frozenset(name for loaded in recipes for name in metrics_named(loaded.stages))
     units = (count_column, steps_per_row, step_factor, score_range)
     columns = columns_of(step_column, score_column, stage_column, run_column, *units, metrics)
+    check_columns(sources, columns)
     is_of_one = len(sources) == 1 and len(files) < 2 and not axes and step is None
     streamed = _streamed(sources[0], columns, recipes, files, stages) if is_of_one else None
     traces = [] if streamed else read_traces(sources, columns)
+    if stages is not None and (told_by := [trace.name for trace in traces if trace.stage_names]):
+        raise UsageError(f"--stages is for recordings that tell no stage, and {told_by[0]} tells its own")
     task = _Task(traces, recipes or [default_recipe(traces, stages)], files or [None], as_recorded, streamed)
     with contextlib.redirect_stdout(sys.stderr):  # what a user's class prints is no result
         swept = task.sweep(axes, window or WINDOW) if axes else None
@@ -113,34 +124,6 @@ def command(
         _print_explanations(told, output)
     elif compared is not None:
         _print_simulations(compared, output)
-
-
-def _check(
-    files: Sequence[Path],
-    overrides: Sequence[str],
-    stages: int | None,
-    axes: Sequence[Axis],
-    explain: int | None,
-    price: Price | None,
-    plot: Path | None,
-) -> None:
-    """Refuse what does not go together, before anything is read."""
-    if overrides and not files:
-        raise UsageError(f"'{overrides[0]}' overrides a recipe, and there is none", hint="name it: --recipe RECIPE")
-    if files and stages is not None:
-        raise UsageError("--stages is for a trace without a recipe; the recipe has its own")
-    if price is not None and len(files) < 2:
-        raise UsageError("--price is of the difference between recipes", hint="name two: --recipe A --recipe B")
-    if axes and explain is not None:
-        raise UsageError("--explain is of one recipe, and --sweep makes many of it")
-    of_one = [("--sweep", bool(axes)), ("--explain", explain is not None), ("--plot", plot is not None)]
-    for option, is_there in of_one:
-        if is_there and len(files) > 1:
-            raise UsageError(f"{option} is of one recipe, and there are {len(files)}")
-    if plot is not None:
-        from stagectl.view.plot import check_plot
-
-        check_plot(plot)
 
 
 def _streamed(
@@ -192,8 +175,10 @@ class _Task:
 
     def sweep(self, axes: Sequence[Axis], window: int) -> Sweep:
         """Every variant of the recipe on all recordings."""
+        from stagectl.simulate.axes import check_keys
         from stagectl.simulate.sweeping import sweep
 
+        check_keys(axes, [stage.name for stage in self.recipes[0].stages])
         variants = math.prod(len(axis.values) for axis in axes)
         with bar(f"replaying {variants:,} variants", variants * sum(map(len, self.traces))) as progress:
             return sweep(
@@ -235,14 +220,20 @@ def _write(
 
 def _print_simulations(compared: Comparison, output: Output) -> None:
     from stagectl.simulate.data import comparison_data, simulation_data, simulation_rows
-    from stagectl.view import show_comparison, show_simulation
 
-    rows = (row for simulation in compared.simulations for row in simulation_rows(simulation))
-    if len(compared.simulations) == 1:
-        (only,) = compared.simulations
-        _print(output, lambda: show_simulation(only), lambda: simulation_data(only), rows)
-    else:
-        _print(output, lambda: show_comparison(compared), lambda: comparison_data(compared), rows)
+    def show() -> None:
+        from stagectl.view import show_comparison, show_simulation  # json and csv need no rich
+
+        if len(compared.simulations) == 1:
+            show_simulation(compared.simulations[0])
+        else:
+            show_comparison(compared)
+
+    def data() -> Data:
+        only = compared.simulations[0]
+        return simulation_data(only) if len(compared.simulations) == 1 else comparison_data(compared)
+
+    _print(output, show, data, (row for simulation in compared.simulations for row in simulation_rows(simulation)))
 
 
 def _print_sweep(swept: Sweep, rank: Rank, output: Output) -> None:
@@ -266,7 +257,12 @@ def _print(output: Output, show: Callable[[], None], data: Callable[[], Data], r
     elif output == "json":
         print_json(data())
     else:
-        listed = list(rows)
+        listed = [{key: _harmless(cell) for key, cell in row.items()} for row in rows]
         writer = csv.DictWriter(sys.stdout, list(listed[0]) if listed else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(listed)
+
+
+def _harmless(cell: Any) -> Any:
+    """Without what a terminal would obey: a name comes from whoever wrote the recording."""
+    return "".join(filter(str.isprintable, cell)) if isinstance(cell, str) else cell

@@ -24,6 +24,7 @@ from stagectl.cli.recordings import (
     StepsPerRow,
     Window,
     bar,
+    check_columns,
     columns_of,
     split,
 )
@@ -62,7 +63,9 @@ def command(
         warn(loaded)
     metrics = metrics_named(loaded.stages) if loaded else frozenset()
     units = (count_column, steps_per_row, step_factor, score_range)
-    traces = read_traces(sources, columns_of(step_column, score_column, stage_column, run_column, *units, metrics))
+    columns = columns_of(step_column, score_column, stage_column, run_column, *units, metrics)
+    check_columns(sources, columns)
+    traces = read_traces(sources, columns)
     variants = len(THRESHOLDS.values) * len(SMOOTHINGS.values)
     with (
         contextlib.redirect_stdout(sys.stderr),

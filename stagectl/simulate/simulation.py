@@ -22,6 +22,7 @@ AS_RECORDED = (
     "as recorded: the scores drive whatever stage is on, as they came; that another stage would have given the same "
     "scores is assumed"
 )
+FEW_NAMES = 2  # which are written out
 LATE, FEW_ROWS = 0.1, 20  # share of the steps before the first row, where there are more rows than a few
 
 
@@ -59,9 +60,16 @@ def simulate(
 
 
 def notes_of(traces: Sequence[Trace]) -> list[str]:
-    """What the readers have to say of the traces, and which of them begin late."""
-    told = [(trace, note) for trace in traces for note in (*trace.notes, *late(trace.steps, len(trace)))]
-    return [note if len(traces) == 1 else f"{trace.name}: {note}" for trace, note in told]
+    """What the readers have to say of the traces, and which of them begin late; what is so of several is told once."""
+    of: dict[str, list[str]] = {}
+    for trace in traces:
+        for note in dict.fromkeys((*trace.notes, *late(trace.steps, len(trace)))):
+            of.setdefault(note, []).append(trace.name)
+    return [note if len(traces) == 1 else f"{_named(names)}: {note}" for note, names in of.items()]
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= FEW_NAMES else f"{names[0]} and {len(names) - 1} more"
 
 
 def late(steps: Whole | Sequence[int], rows: int) -> list[str]:

@@ -39,6 +39,21 @@ def read_traces(sources: Sequence[str], columns: Columns = GUESSED) -> list[Trac
     return [trace for source in sources for path in _expanded(source) for trace in _read(path, columns)]
 
 
+def is_run(source: str) -> bool:
+    """Whether a source is a run of ours, by its id or its folder: it needs no telling what its numbers are."""
+    path = Path(source)
+    if path.is_dir():
+        return RunPaths(path).events.is_file()
+    is_other = source == "-" or source.startswith(ONLINE) or glob.has_magic(source)
+    if is_other or not _is_run_id(source, path):
+        return False
+    try:
+        find_run(source)
+    except (RunNotFoundError, UsageError):
+        return False
+    return True
+
+
 def _expanded(source: str) -> Iterator[str]:
     if not glob.has_magic(source) or Path(source).exists():
         yield source
@@ -57,7 +72,7 @@ def _read(source: str, columns: Columns) -> list[Trace]:
     path = Path(source)
     if path.is_dir():
         return _read_folder(source, path, columns)
-    if not path.exists() and "/" not in source and path.suffix.lower() not in _SUFFIXES:
+    if _is_run_id(source, path):
         return [_read_run(source)]
     if path.suffix == ".wandb":
         return [trace for table in offline_tables(source, [path]) for trace in traces_of(table, columns)]
@@ -90,6 +105,10 @@ def _read_folder(source: str, path: Path, columns: Columns) -> list[Trace]:
         return [t for folder, files in parts for t in traces_of(tensorboard_table(str(folder), files), columns)]
     told = "has no events.jsonl, no .wandb and no TensorBoard file"
     raise TraceError(f"{source}: this folder {told}", hint=f"name files in it: '{source.rstrip('/')}/*.csv'")
+
+
+def _is_run_id(source: str, path: Path) -> bool:
+    return not path.exists() and "/" not in source and path.suffix.lower() not in _SUFFIXES
 
 
 def _read_run(name: str) -> Trace:

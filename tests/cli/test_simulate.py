@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import stagectl
 from stagectl.cli import run_command
 
 CLASS = """
@@ -199,3 +200,118 @@ def test_what_cannot_be_done_is_one_line_and_writes_nothing(
     out, err = capsys.readouterr()
     assert (out, said in err) == ("", True), err
     assert set(Path().iterdir()) == before
+
+
+# ── options that would do nothing ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def run() -> None:
+    """A run `told` of two episodes."""
+    Path("told.yaml").write_text(
+        "run: told\ntrainer: {command: [none], total_timesteps: 20}\ncurriculum: {stages: [a, b]}\n"
+    )
+    with stagectl.attach("told.yaml") as session:
+        for step in (10, 20):
+            session.curriculum.get_task().complete(1.0)
+            session.update_step_count(step)
+
+
+SWEEP = ("--sweep", "min_episodes=1,2")
+TWO = ("--recipe", "early.yaml", "--recipe", "late.yaml", "--price", "1/hour", "--steps-per-second", "1")
+
+
+@pytest.mark.usefixtures("recordings")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--rank", "steps"), "--rank orders the variants of a sweep, and there is no --sweep"),
+        (("--window", "5"), "--window is for judging the exits of a sweep, and there is no --sweep"),
+        (("--window", "5", "--explain", "100"), "and there is no --sweep"),
+        (("--explain", "100", "--report", "r.html"), "--explain does not go into a --report"),
+        (("--stages", "2", "--recipe", "early.yaml"), "the recipe has its own"),
+        ((*TWO, "-o", "csv"), "--price does not show in -o csv"),
+        ((*SWEEP, "--rank", "finished", "-o", "json"), "--rank does not show in -o json"),
+        ((*SWEEP, *SWEEP), "--sweep: min_episodes is there twice"),
+        (
+            ("--sweep", "stages.stage_1.max_steps=1,2", "--sweep", "stages.1.max_steps=3,4"),
+            "stages.1.max_steps and stages.stage_1.max_steps are the same",
+        ),
+        (("--sweep", "min_episodes=,,"), "names no values"),
+        (("--sweep", "min_episodes=1:2000:1", "--sweep", "max_steps=1:2000:1"), "4,000,000 variants"),
+        (("--steps-per-row", "5", "--step-column", "step"), "--step-column is about one"),
+        (("--steps-per-row", "5", "--step-factor", "2"), "--step-factor is about one"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = set(Path().iterdir())
+    assert run_command(["simulate", "seed0.csv", *arguments]) == 2
+    shown = "".join(capsys.readouterr())
+    assert said in shown, shown
+    assert set(Path().iterdir()) == before
+
+
+@pytest.mark.usefixtures("recordings")
+def test_a_report_shows_what_the_printed_rows_do_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["simulate", "seed0.csv", *TWO, "-o", "csv", "--report", "out.html"]) == 0
+    ranked = ("--rank", "finished", "-o", "json", "--report", "ranked.html")
+    assert run_command(["simulate", "seed0.csv", *SWEEP, *ranked]) == 0
+
+
+def test_stages_are_not_counted_where_the_recording_tells_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("staged.csv").write_text("step,stage,score\n10,a,1\n20,b,1\n")
+    assert run_command(["simulate", "staged.csv", "--stages", "5"]) == 2
+    assert "--stages is for recordings that tell no stage, and staged.csv tells its own" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("command", ["simulate", "suggest"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        ("--score-range", "0:2"),
+        ("--step-factor", "2"),
+        ("--score-column", "score"),
+        ("--run-column", "seed"),
+        ("--count-column", "n"),
+        ("--steps-per-row", "2"),
+    ],
+)
+def test_what_tables_need_told_is_not_told_of_a_run(
+    command: str, told: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command([command, "told", *told]) == 2
+    assert f"{told[0]} is for tables, and told is a run" in capsys.readouterr().err
+
+
+def test_what_is_neither_a_file_nor_a_run_is_not_called_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["simulate", "absent", "--step-factor", "2"]) == 2
+    assert "absent: no such file, and no run" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("run")
+def test_beside_a_run_a_table_may_have_a_range_of_scores(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("other.csv").write_text("step,stage,score\n10,a,200\n20,b,200\n")
+    assert run_command(["simulate", "told", "other.csv", "--score-range", "0:200", "-o", "csv"]) == 0
+
+
+def test_a_name_in_csv_is_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("trace.csv").write_text("step,stage,score\n10,a\x1b[31mred\x07,1\n20,b,1\n")
+    for more in ((), SWEEP, ("--explain", "10")):
+        assert run_command(["simulate", "trace.csv", "-o", "csv", *more]) == 0
+        out = capsys.readouterr().out
+        assert "a[31mred" in out
+        assert [char for char in out if not char.isprintable() and char != "\n"] == []
+
+
+def test_a_note_that_is_so_of_every_recording_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(5):
+        rows = [f"{step},{min(100, step)},4" for step in range(1, 900)]
+        Path(f"means{seed}.csv").write_text("\n".join(["step,score,n", *rows]) + "\n")
+    for command in (("simulate", "means*.csv", *SWEEP), ("suggest", "means*.csv")):
+        assert run_command([*command, "--score-range", "0:100", "--count-column", "n"]) == 0
+        out = capsys.readouterr().out
+        assert out.count("a score of 0 counts as 0, one of 100 as 1") == 1
+        assert "means0.csv and 4 more: each score is the mean of as many episodes as n says" in out

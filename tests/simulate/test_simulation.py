@@ -51,8 +51,9 @@ def test_that_scores_drive_whatever_stage_is_on_is_said_once_for_all_traces() ->
 
 
 def test_what_a_reader_left_out_is_said_with_the_trace_it_left_it_out_of() -> None:
-    noted = [trace_of_rows(name, [Row(1, 0.0)], notes=["3 rows were left out"]) for name in ("x", "y")]
-    assert simulate(noted, recipe()).notes[:2] == ("x: 3 rows were left out", "y: 3 rows were left out")
+    noted = [trace_of_rows(name, [Row(1, 0.0)], notes=["3 rows were left out"]) for name in "xyz"]
+    assert simulate(noted, recipe()).notes[0] == "x and 2 more: 3 rows were left out"
+    assert simulate(noted[:2], recipe()).notes[0] == "x, y: 3 rows were left out"
     assert simulate(noted[:1], recipe()).notes[0] == "3 rows were left out"
 
 
