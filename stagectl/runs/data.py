@@ -8,7 +8,7 @@ from typing import Any
 
 from stagectl.curriculum import Term
 from stagectl.runs.events import Event
-from stagectl.runs.liveness import ENDED, Liveness, judge
+from stagectl.runs.liveness import ENDED, Liveness, elapsed, judge
 from stagectl.runs.status import RunStatus
 
 END_KEYS = ("outcome", "stage", "name", "step", "performance", "reason")
@@ -20,7 +20,6 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
     """A run's status as the plain data that `-o json` prints (docs/json.md)."""
     now = time.time() if now is None else now
     state, detail = judge(status, liveness, now)
-    until = status.last_time if state in ENDED else now
     return {
         "run": status.run_id,
         "recipe": status.recipe,
@@ -28,7 +27,7 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
         "state": state,
         "detail": detail,
         "created": status.created,
-        "elapsed_seconds": round(max(0.0, until - (status.started or status.created)), 3),
+        "elapsed_seconds": round(elapsed(status, state, now), 3),
         "last_event_age_seconds": round(max(0.0, now - status.last_time), 3),
         "step": status.step,
         "total_timesteps": status.total_timesteps,

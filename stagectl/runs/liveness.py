@@ -57,3 +57,8 @@ def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tu
     if status.stop_requested:
         return "stopped", "as requested; its job process was gone"
     return "crashed", "its processes are gone and it has no recorded end"
+
+
+def elapsed(status: RunStatus, state: State, now: float) -> float:
+    """The seconds that a run's attempts have taken until now; of one that is over, until its last event."""
+    return status.elapsed(status.last_time if state in ENDED else now)

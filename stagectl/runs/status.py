@@ -16,6 +16,7 @@ from stagectl.runs.paths import RunPaths
 
 RATE_SECONDS = 30.0
 HISTORY = 512
+AT_REST = ("training_ended", "attempt_ended", "run_ended")  # between these and the next attempt nothing trains
 EVALUATION = "eval/"  # how the names of an evaluation's metrics begin
 
 
@@ -71,10 +72,13 @@ class RunStatus:
     created: float = 0.0
     started: float | None = None
     last_time: float = 0.0
+    at_work: bool = False
+    worked: float = 0.0
     resumed: Event | None = None
     ended: Event | None = None
     end: Event | None = None
-    exit_code: int | None = None  # of this attempt's training, as it told; a 0 stays, however its process went then
+    exit_code: int | None = None  # of this attempt, as its script told, else as its process ended
+    attempt_ended: Event | None = None
     stop_requested: bool = False
     transitions: list[Event] = field(default_factory=list)
     checkpoints: list[Event] = field(default_factory=list)
@@ -89,7 +93,7 @@ class RunStatus:
             DamagedRunError: It has the name of one of ours, and not what ours have.
         """
         try:
-            self.last_time = float(event["time"])
+            self.pass_over(event)
             self.attempt = event["attempt"]
             self.seq = event["seq"]
             self._move(event)
@@ -99,6 +103,20 @@ class RunStatus:
         except (LookupError, TypeError, ValueError) as error:
             message = f"the run {self.run_id}: event {event['seq']}, {event['event']}, makes no sense: {error!r}"
             raise DamagedRunError(message, hint="the events before it can be trusted") from error
+
+    def pass_over(self, event: Event) -> None:
+        """Count the time of an event, and nothing else: of one that a later attempt superseded."""
+        time, kind = float(event["time"]), event["event"]
+        if self.at_work and kind != "attempt_started":
+            self.worked += max(0.0, time - self.last_time)
+        if kind == "attempt_started" and self.started is None:
+            self.started, self.worked = time, 0.0  # until then it tells how long it waited
+        self.at_work = kind not in AT_REST and (self.at_work or kind in ("run_created", "attempt_started"))
+        self.last_time = time
+
+    def elapsed(self, now: float) -> float:
+        """The seconds that its attempts have taken, those since the last event among them; not those between them."""
+        return self.worked + (max(0.0, now - self.last_time) if self.at_work else 0.0)
 
     def apply_all(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -169,10 +187,8 @@ class RunStatus:
             setattr(self, entry.name, getattr(other, entry.name))
 
     def _on_attempt_started(self, event: Event) -> None:
-        if self.started is None:
-            self.started = event["time"]
         self.ready = self.stop_requested = False
-        self.ended = self.exit_code = None
+        self.ended = self.exit_code = self.attempt_ended = None
         self.resumed = _having(event, "step", "path", "reason", "rejected") if "after" in event else None
         if "stages" in event and event.get("path") is None:  # without a checkpoint it begins, as the recipe now says
             self._begin(event)
@@ -226,10 +242,12 @@ class RunStatus:
         self.refused_scores += 1
 
     def _on_training_ended(self, event: Event) -> None:
-        if self.exit_code != 0:
-            self.exit_code = event["exit_code"]
+        self.exit_code = event["exit_code"]
 
-    _on_attempt_ended = _on_training_ended
+    def _on_attempt_ended(self, event: Event) -> None:
+        self.attempt_ended = _having(event, "exit_code")
+        if self.exit_code != 0:  # whose script told a good end has it, whatever became of its process
+            self.exit_code = event["exit_code"]
 
     def _on_request_answered(self, event: Event) -> None:
         self.stop_requested = self.stop_requested or event["request"] == "stop"
@@ -273,6 +291,7 @@ class StatusReader:
             self._superseded = superseded(self._events.path)
         for event in self._events.read():
             if self._is_superseded(event):
+                self.status.pass_over(event)
                 continue
             gone = superseded_by(event)
             if gone and self.status.seq >= gone.start:  # the attempt began while somebody looks
@@ -297,7 +316,9 @@ class StatusReader:
         for event in EventReader(path).read():
             if event["seq"] == seq:
                 break
-            if not self._is_superseded(event):
+            if self._is_superseded(event):
+                status.pass_over(event)
+            else:
                 status.apply(event)
         self.status.become(status)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from stagectl.curriculum import Stage, Term
 from stagectl.curriculum.evidence import shown
 from stagectl.runs import ENDED, Event, Liveness, RunStatus, judge
+from stagectl.runs.liveness import elapsed
 from stagectl.runs.status import EVALUATION
 from stagectl.view.estimate import budget_seconds, estimate_seconds
 from stagectl.view.lines import DIM, Part
@@ -59,13 +60,12 @@ def judged(status: RunStatus, liveness: Liveness, now: float) -> Facts:
     """A run's state and times. An ended run's rate is its mean; a silent one has none."""
     state, detail = judge(status, liveness, now)
     over = state in ENDED
-    until = status.last_time if over else now
-    elapsed = max(0.0, until - (status.started or status.created or until))
+    seconds = elapsed(status, state, now)
     rate = status.rate if state == "running" else None
     if over:
-        rate = status.step / elapsed if elapsed > 0 and status.step else None
+        rate = status.step / seconds if seconds > 0 and status.step else None
     silence = max(0.0, now - status.last_time) if status.last_time else 0.0
-    return Facts(state, clean(detail), elapsed, rate, silence)
+    return Facts(state, clean(detail), seconds, rate, silence)
 
 
 def sayings(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:

@@ -95,7 +95,7 @@ def _why(event: Event) -> str:
 
 
 def _run_ended(event: Event, status: RunStatus) -> str:
-    lasted = duration(event["time"] - (status.started or status.created))
+    lasted = duration(status.elapsed(event["time"]))
     words = f"{clean(event['outcome']).replace('_', ' ')} at step {steps(event['step'])} after {lasted}"
     return f"{words}: {clean(event['message'])}" if event["message"] else words
 

@@ -22,6 +22,7 @@ from stagectl.runs import (
     create_run,
     judge,
     process_identity,
+    read_events,
     read_json,
     read_liveness,
     read_status,
@@ -29,6 +30,8 @@ from stagectl.runs import (
     term_data,
     write_json,
 )
+from stagectl.view.facts import judged
+from stagectl.view.report.story import story_of
 
 STAGES = read_stages({"stages": ["navigation", "sequence", "simple"]})
 FACTS: dict[str, Any] = {
@@ -187,6 +190,35 @@ def test_a_clock_that_goes_back_makes_no_negative_rate_age_or_elapsed_time() -> 
     assert data["elapsed_seconds"] >= 0
     assert data["last_event_age_seconds"] >= 0
     assert data["state"] == "running"
+
+
+def test_the_time_in_which_a_run_was_down_is_none_of_its_elapsed_time(paths: RunPaths) -> None:
+    now = [0.0]
+    with EventLog(paths.events, attempt=1, clock=lambda: now[0]) as log:
+        for seconds, event in (
+            (100, "attempt_started"),
+            (160, "checkpoint"),
+            (180, "progress"),  # superseded, and yet it took its time
+            (190, "attempt_ended"),
+            (5000, "attempt_started"),
+            (5030, "progress"),
+            (5040, "training_ended"),
+            (9000, "attempt_ended"),  # told by a job that came later
+            (9000, "run_ended"),
+        ):
+            now[0] = seconds
+            facts: dict[str, Any] = {"path": "a", "stage": 0, "outcome": "completed", "message": "", "exit_code": 0}
+            facts |= {"after": 3, "reason": "", "rejected": []} if (seconds, event) == (5000, "attempt_started") else {}
+            log.append(event, 60, **facts)
+            watched = StatusReader(paths).read()
+            if seconds == 180:
+                assert status_data(watched, ALIVE, now=185.0)["elapsed_seconds"] == 85
+            if event == "attempt_ended":
+                assert status_data(watched, JOB_ALONE, now=seconds + 500.0)["elapsed_seconds"] in (90, 130)
+    for gone in (ALIVE, GONE):
+        assert status_data(watched, gone, now=99999.0)["elapsed_seconds"] == 130
+        assert judged(watched, gone, 99999.0).elapsed == 130
+    assert story_of("r", read_events(paths.events)).status.elapsed(99999.0) == 130
 
 
 # ── the verdict ─────────────────────────────────────────────────────────────────────────────────────────────

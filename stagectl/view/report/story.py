@@ -77,10 +77,13 @@ def story_of(run_id: str, events: Iterable[Event]) -> Story:
     """
     events = list(events)
     story = Story(RunStatus(run_id))
-    for event in folded(events):
-        story.status.apply(event)
-        _tell(story, event)
+    in_force = {event["seq"] for event in folded(events)}
     for event in events:
+        if event["seq"] in in_force:
+            story.status.apply(event)
+            _tell(story, event)
+        else:
+            story.status.pass_over(event)
         _tell_attempt(story, event)
     return story
 
