@@ -35,11 +35,11 @@ from stagectl.runs import (
     finite,
     make_folder,
     new_run_id,
-    outcome_of,
     read_json,
     read_manifest,
     read_status,
     term_data,
+    write_end,
     write_json,
 )
 
@@ -326,8 +326,7 @@ class Session:
 
     def _tell_end(self, ending: Ending, step: int) -> None:
         self._log.append("attempt_ended", step, exit_code=ending.exit_code, killed=False)
-        outcome, message = outcome_of(ending, read_status(self.paths))
-        self._log.append("run_ended", step, outcome=outcome, message=message)
+        write_end(self._log, ending, read_status(self.paths))
 
 
 def _ending(error: BaseException | None) -> Ending:

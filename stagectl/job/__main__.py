@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from stagectl.errors import DamagedRunError, StagectlError
-from stagectl.job.training import PYTHON, adopt_attempt, end_processes, run_attempt, told_exit_code, training_command
+from stagectl.job.training import PYTHON, adopt_attempt, end_processes, run_attempt, training_command
 from stagectl.recipe import Recipe, fingerprint, read_resolved
 from stagectl.runs import (
     Beginning,
@@ -21,11 +21,13 @@ from stagectl.runs import (
     RunStatus,
     find_beginning,
     find_untold,
+    may_restart,
     outcome_of,
     process_identity,
     read_json,
     read_liveness,
     read_status,
+    write_end,
     write_json,
 )
 
@@ -95,15 +97,16 @@ class _Run:
         if status.ended is None and read_liveness(self._paths).trainer:
             self._start_mirror()
             ending = self._ended(number, adopt_attempt(self._paths, self._recipe))
-        elif status.ended is None and told_exit_code(self._paths) == 0:  # only the job was missing, to write the end
-            ending = self._ended(number, Ending(0))
+        elif status.ended is None and status.exit_code == 0:  # only the job was missing, to write the end
+            end = status.attempt_ended
+            ending = Ending(end["exit_code"]) if end else self._ended(number, Ending(0))
         else:
             end_processes(self._paths)  # a job that died may have left some that it had not recorded
             start = self._beginning()
             number, begun = number + 1, start.step
             ending = self._attempt(number, start, _why_resumed(status))
-        while self._may_restart(ending):
-            _, reason = outcome_of(ending, read_status(self._paths))
+        while may_restart(ending, status := read_status(self._paths)) and not self._paths.stop_request.exists():
+            _, reason = outcome_of(ending, status)
             try:
                 start = self._beginning()
             except DamagedRunError as error:
@@ -145,11 +148,6 @@ class _Run:
             log.append("attempt_ended", status.step, exit_code=ending.exit_code, killed=killed)
         return ending
 
-    def _may_restart(self, ending: Ending) -> bool:
-        """Whether the process died of itself, after it had begun to train."""
-        died = ending.exit_code not in (0, -signal.SIGINT) and ending.killed_after is None and not ending.failure
-        return died and not self._paths.stop_request.exists() and read_status(self._paths).ready
-
     def _start_mirror(self) -> None:
         """Start the W&B mirror, once; after an event that tells it that the run goes on."""
         if self._recipe.wandb.enabled and self.mirror is None:
@@ -177,9 +175,7 @@ def _write_end(paths: RunPaths, ending: Ending) -> str:
     with EventLog(paths.events, attempt=status.attempt) as log:
         if status.ended is not None:
             return str(status.ended["outcome"])
-        outcome, message = outcome_of(ending, status)
-        log.append("run_ended", status.step, outcome=outcome, message=message)
-    return outcome
+        return write_end(log, ending, status)
 
 
 def _start_mirror(paths: RunPaths) -> subprocess.Popen[bytes]:

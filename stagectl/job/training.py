@@ -21,14 +21,13 @@ from stagectl.runs import (
     RUN_VARIABLE,
     Beginning,
     Ending,
-    Event,
-    EventReader,
     RunPaths,
     is_locked,
     is_same_process,
     living,
     process_identity,
     read_json,
+    read_status,
     write_json,
 )
 
@@ -70,15 +69,7 @@ def adopt_attempt(paths: RunPaths, recipe: Recipe) -> Ending:
     pid = trainer["pid"]
     killed_after = _stay(pid, lambda: is_same_process(trainer), paths, recipe.launch.stop_grace)
     end_processes(paths, pid)
-    return Ending(told_exit_code(paths), killed_after)
-
-
-def told_exit_code(paths: RunPaths) -> int | None:
-    """The exit code that the script told as its last word; None where it was cut off before."""
-    last: Event | None = None
-    for event in EventReader(paths.events).read():
-        last = event
-    return last["exit_code"] if last is not None and last["event"] == "training_ended" else None
+    return Ending(read_status(paths).exit_code, killed_after)
 
 
 def training_command(recipe: Recipe) -> tuple[str, ...]:

@@ -29,10 +29,10 @@ from stagectl.runs import (
     is_same_process,
     judge,
     new_run_id,
-    outcome_of,
     read_json,
     read_liveness,
     read_status,
+    write_end,
     write_json,
 )
 
@@ -105,9 +105,8 @@ def await_stop(paths: RunPaths, grace: float | None = None) -> RunStatus:
             killed = True
         time.sleep(STOP_POLL_SECONDS)
     if killed and reader.status.ended is None:
-        outcome, message = outcome_of(Ending(None, killed_after=grace), reader.status)
         with EventLog(paths.events, attempt=reader.status.attempt) as log:
-            log.append("run_ended", reader.status.step, outcome=outcome, message=f"{message}; its job process was gone")
+            write_end(log, Ending(None, killed_after=grace), reader.status, note="its job process was gone")
     return reader.read()
 
 

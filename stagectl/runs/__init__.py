@@ -11,6 +11,11 @@ from stagectl.runs.checkpoints import verify_checkpoint as verify_checkpoint
 from stagectl.runs.data import status_data as status_data
 from stagectl.runs.data import term_data as term_data
 from stagectl.runs.data import transition_data as transition_data
+from stagectl.runs.ending import Ending as Ending
+from stagectl.runs.ending import is_over as is_over
+from stagectl.runs.ending import may_restart as may_restart
+from stagectl.runs.ending import outcome_of as outcome_of
+from stagectl.runs.ending import write_end as write_end
 from stagectl.runs.events import Event as Event
 from stagectl.runs.events import EventLog as EventLog
 from stagectl.runs.events import EventReader as EventReader
@@ -26,8 +31,6 @@ from stagectl.runs.liveness import judge as judge
 from stagectl.runs.liveness import read_liveness as read_liveness
 from stagectl.runs.locks import FileLock as FileLock
 from stagectl.runs.locks import is_locked as is_locked
-from stagectl.runs.outcome import Ending as Ending
-from stagectl.runs.outcome import outcome_of as outcome_of
 from stagectl.runs.paths import ATTEMPT_VARIABLE as ATTEMPT_VARIABLE
 from stagectl.runs.paths import CHECKPOINT_VARIABLE as CHECKPOINT_VARIABLE
 from stagectl.runs.paths import RUN_VARIABLE as RUN_VARIABLE

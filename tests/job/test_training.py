@@ -29,15 +29,17 @@ from stagectl.runs import (
     read_status,
     write_json,
 )
+from stagectl.session import Session
 
 Make = Callable[..., tuple[RunPaths, Recipe]]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    def run(*command: str) -> tuple[RunPaths, Recipe]:
+    def run(*command: str, budget: str = "") -> tuple[RunPaths, Recipe]:
         file = tmp_path / "recipe.yaml"
-        file.write_text(f"run: mine\ntrainer: {{command: {list(command)}}}\ncurriculum: {{stages: [a, b]}}\n")
+        trainer = f"trainer: {{command: {list(command)}{budget}}}"
+        file.write_text(f"run: mine\n{trainer}\ncurriculum: {{stages: [a, b]}}\n")
         recipe = load_recipe(file)
         return create_run("mine", write_resolved(recipe), recipe.folder, recipe.facts()), recipe
 
@@ -185,3 +187,61 @@ def test_a_run_ends_at_its_own_step_and_not_at_one_of_a_metric(make: Make, monke
         ("attempt_ended", 100),
         ("run_ended", 100),
     ]
+
+
+# ── the end of a training that was over ─────────────────────────────────────────────────────────────────────
+
+
+def trained(make: Make, monkeypatch: pytest.MonkeyPatch, ending: Ending) -> tuple[RunPaths, list[int]]:
+    """A run whose script trains to the end of its budget, saves and says so; the numbers of its attempts."""
+    paths, _ = make("true", budget=", total_timesteps: 200")
+    begun: list[int] = []
+
+    def attempt(paths: RunPaths, recipe: Recipe, number: int, start: Beginning) -> Ending:
+        begun.append(number)
+        log = EventLog(paths.events, attempt=number)
+        folder = start.checkpoint and start.checkpoint.folder
+        with Session(paths, recipe, log, resumed_from=folder) as session:
+            while not session.should_stop:
+                session.curriculum.get_task().complete(1.0)
+                session.update_step_count(session.step + 10)
+            with session.checkpoint():
+                pass
+        return ending
+
+    monkeypatch.setattr(job, "run_attempt", attempt)
+    return paths, begun
+
+
+def last_events(paths: RunPaths) -> list[tuple[str, Any]]:
+    return [(event["event"], event.get("outcome")) for event in read_events(paths.events)[-3:]]
+
+
+OVER = [("training_ended", None), ("attempt_ended", None), ("run_ended", "completed")]
+
+
+@pytest.mark.usefixtures("_signals_stay")
+@pytest.mark.parametrize("exit_code", [0, -6, -11, 1])
+def test_a_run_that_is_over_stays_so_when_its_process_dies_as_it_exits(
+    make: Make, monkeypatch: pytest.MonkeyPatch, exit_code: int
+) -> None:
+    paths, begun = trained(make, monkeypatch, Ending(exit_code))
+    assert job.main([str(paths.folder)]) == 0
+    assert (begun, last_events(paths)) == ([1], OVER)
+
+
+@pytest.mark.usefixtures("_signals_stay")
+@pytest.mark.parametrize(("lost", "attempts"), [(1, [1]), (2, [1]), (3, [1, 2])])
+@pytest.mark.parametrize("exit_code", [0, -6])
+def test_a_job_that_is_killed_on_its_last_words_leaves_a_run_that_ends_the_same(
+    make: Make, monkeypatch: pytest.MonkeyPatch, exit_code: int, lost: int, attempts: list[int]
+) -> None:
+    paths, begun = trained(make, monkeypatch, Ending(exit_code))
+    job.main([str(paths.folder)])
+    end = read_events(paths.events)[-1]["message"]
+    lines = paths.events.read_text().splitlines(keepends=True)
+    paths.events.write_text("".join(lines[:-lost]))
+    assert job.main([str(paths.folder)]) == 0
+    assert (begun, last_events(paths)) == (attempts, OVER)
+    if lost != 2:  # the exit code was lost with the event that told it
+        assert read_events(paths.events)[-1]["message"] == end

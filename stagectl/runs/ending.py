@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from stagectl.runs.events import EventLog
 from stagectl.runs.liveness import State
 from stagectl.runs.status import RunStatus
 
@@ -22,26 +23,54 @@ class Ending:
     failure: str = ""
 
 
+def is_over(status: RunStatus) -> bool:
+    """Whether the training told that it ended well, with nothing left to do: its stages or budget over, or as asked.
+
+    What becomes of its process then, as its libraries are torn down, takes nothing of that back.
+    """
+    return status.exit_code == 0 and (status.end is not None or status.stop_requested or _is_spent(status))
+
+
+def may_restart(ending: Ending, status: RunStatus) -> bool:
+    """Whether the process died of itself, after it had begun to train, with something left to do."""
+    died = ending.exit_code not in (0, -signal.SIGINT) and ending.killed_after is None and not ending.failure
+    return died and status.ready and not is_over(status)
+
+
 def outcome_of(ending: Ending, status: RunStatus) -> tuple[State, str]:
     """The run's outcome and what there is to say about it."""
+    if is_over(status):
+        outcome, message = _told_outcome(status)
+        return outcome, "; ".join(filter(None, (message, _afterwards(ending))))
     if ending.killed_after is not None:
         return "stopped", f"killed: it did not stop within {ending.killed_after:g} s of being asked"
     if ending.exit_code == -signal.SIGINT:
         return "stopped", f"interrupted by SIGINT {_when(status)}"
     if ending.failure or ending.exit_code != 0:
         return "failed", ending.failure or _failure(ending.exit_code, status)
+    return _told_outcome(status)
+
+
+def write_end(log: EventLog, ending: Ending, status: RunStatus, note: str = "") -> State:
+    """Write how the run ended, with a note on who writes it; its outcome. Raises StorageError."""
+    outcome, message = outcome_of(ending, status)
+    log.append("run_ended", status.step, outcome=outcome, message="; ".join(filter(None, (message, note))))
+    return outcome
+
+
+def _told_outcome(status: RunStatus) -> tuple[State, str]:
+    """What the events of a training that ended well come to."""
     if status.end is not None:
         return _curriculum_outcome(status)
     if status.stop_requested:
         return "stopped", "as requested"
-    budget = status.total_timesteps
-    spent = budget is not None and status.step >= budget
-    if spent and not _reached_end(status):
+    if _is_spent(status) and not _reached_end(status):
         where = f"stage {status.current + 1} of {len(status.curriculum)} ({status.name_of(status.current)})"
-        return "budget_spent", f"all {budget:,} steps are spent in {where}; its criterion was not reached"
-    if not status.ready:
+        budget = f"all {status.total_timesteps:,} steps are spent"
+        return "budget_spent", f"{budget} in {where}; its criterion was not reached"
+    if not status.ready and not _is_spent(status):
         return "failed", "the training process ended without one update_step_count; does it call stagectl.attach()?"
-    if not spent and not _reached_end(status):
+    if not _reached_end(status):
         return "stopped", f"the training process ended by itself at step {status.step:,}, before its stages were over"
     return "completed", ""
 
@@ -60,11 +89,28 @@ def _reached_end(status: RunStatus) -> bool:
     return stage.transition_criteria is None and not stage.next
 
 
+def _is_spent(status: RunStatus) -> bool:
+    return status.total_timesteps is not None and status.step >= status.total_timesteps
+
+
+def _afterwards(ending: Ending) -> str:
+    """What became of the process of a training that was over."""
+    if ending.killed_after is not None:
+        return f"its process, which stayed, was killed {ending.killed_after:g} s after it was asked to stop"
+    if ending.failure or ending.exit_code is None:
+        return ending.failure
+    return f"{_died(ending.exit_code)} afterwards" if ending.exit_code else ""
+
+
 def _failure(exit_code: int | None, status: RunStatus) -> str:
     if exit_code is None:
         return "the training process's end was not seen"
+    return f"{_died(exit_code)} {_when(status)}"
+
+
+def _died(exit_code: int) -> str:
     how = f"was killed by {_signal_name(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
-    return f"the training process {how} {_when(status)}"
+    return f"the training process {how}"
 
 
 def _when(status: RunStatus) -> str:
