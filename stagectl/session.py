@@ -33,6 +33,7 @@ from stagectl.runs import (
     commit_checkpoint,
     create_run,
     finite,
+    lost_orders,
     make_folder,
     new_run_id,
     read_json,
@@ -113,6 +114,7 @@ class Session:
         self._measured = False
         self._closed = False
         self._stop_answered = False
+        self._lost_orders = lost_orders(paths.events) if log.attempt > 1 else []
         if resumed_from is not None:
             self.restore()
 
@@ -142,7 +144,7 @@ class Session:
             stage = curriculum.stages[self._applied]
             self._log.append("stage_started", curriculum.total_steps, stage=self._applied, name=stage.name)
         if not again:
-            self._take_advance_request()
+            self._take_advance_request(step)
         for others in self._ranks.gather(Told(list(curriculum.finished)))[1:]:
             curriculum.take_in(others.finished)
             for message in others.refused:
@@ -167,11 +169,13 @@ class Session:
 
     @property
     def checkpoint_due(self) -> bool:
-        """Whether to save one now: a stage was left, or the recipe's `checkpoint_every` steps passed, since the last.
+        """Whether to save one now: since the last a stage was left or `checkpoint_every` steps passed, or all is over.
 
         Ask it once the policy was updated: what has not been learnt at a checkpoint is lost when the run goes on
         from there.
         """
+        if self.should_stop:
+            return self.step != self._saved_step
         return self._moved or self.step - (self._saved_step or 0) >= self.recipe.trainer.checkpoint_every
 
     @property
@@ -295,17 +299,25 @@ class Session:
             self._stop_answered = True
             self._log.append("request_answered", self.curriculum.total_steps, request="stop")
 
-    def _take_advance_request(self) -> None:
-        """Have the curriculum go where it was asked to, at the decision that comes."""
-        step = self.curriculum.total_steps
+    def _take_advance_request(self, step: int) -> None:
+        """Have the curriculum go where it was asked to, at the decision that comes.
+
+        What was asked of an attempt and is lost with it is done again at its step. A request is removed once the log
+        has it, so that a death between the two loses nothing.
+        """
+        while self._lost_orders and self._lost_orders[0]["at"] <= step:
+            self._advance(self._lost_orders.pop(0)["to"], step)
         if self.paths.advance_request.exists():
-            wanted = read_json(self.paths.advance_request).get("to")
+            self._advance(read_json(self.paths.advance_request).get("to"), step)
             self.paths.advance_request.unlink()
-            try:
-                to = self.curriculum.request_stage(wanted)
-                self._log.append("request_answered", step, request="advance", to=to)
-            except CurriculumError as error:
-                self._log.append("request_answered", step, request="advance", to=None, refused=error.message)
+
+    def _advance(self, wanted: str | None, step: int) -> None:
+        facts: dict[str, Any] = {"request": "advance", "at": step}
+        try:
+            facts["to"] = self.curriculum.request_stage(wanted)
+        except CurriculumError as error:
+            facts |= {"to": None, "refused": error.message}
+        self._log.append("request_answered", self.curriculum.total_steps, **facts)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from stagectl.errors import DamagedRunError, UsageError
+from stagectl.errors import DamagedRunError, StorageError, UsageError
 from stagectl.job import __main__ as job
+from stagectl.launch.local import request_advance
 from stagectl.ranks import Alone, Follower, News, Told
 from stagectl.recipe import Recipe, fingerprint, load_recipe, write_resolved
 from stagectl.runs import (
@@ -33,6 +34,7 @@ from stagectl.runs import (
     create_run,
     find_beginning,
     folded,
+    lost_orders,
     read_events,
     read_status,
     status_data,
@@ -44,6 +46,7 @@ from tests.simulate.test_equality import act, made, replayed, told
 
 OF_ATTEMPTS = ("attempt_started", "ready", "training_ended", "attempt_ended", "run_ended")
 KILLED = Ending(-9)
+PLAYED: list[tuple[str, Any]] = [("play", 1.0), ("steps", 10)] * 40
 
 
 def new_run(recipe: Recipe) -> RunPaths:
@@ -70,6 +73,7 @@ class Script:
         self._stream = stream
         self._saves = saves
         self._cuts = list(cuts)
+        self._answered: set[int] = set()  # the places of orders that no person need give again
         self.finished = False
 
     def run(self) -> list[Event]:
@@ -90,18 +94,22 @@ class Script:
         saved = {"tasks": [], "next": 0}
         if session.resumed_from is not None:
             saved = json.loads((session.resumed_from / "script.json").read_text())
-        tasks = saved["tasks"]
+        tasks, asked = saved["tasks"], set()
         for at in range(saved["next"], cut):
             kind, value = self._stream[at]
             if kind == "steps":
                 session.update_step_count(session.step + value)
-            elif kind != "manual":
+                if not paths.advance_request.exists():
+                    self._answered |= asked
+            elif kind != "manual" or at not in self._answered:
                 act(session, tasks, kind, value)
+                asked |= {at} if kind == "manual" else set()
             told = session.curriculum.applied_stage in (None, session._applied)  # no task is on that would be gone
             if at in self._saves and told:
                 with session.checkpoint() as folder:
                     (folder / "script.json").write_text(json.dumps({"tasks": tasks, "next": at + 1}))
         if cut < len(self._stream):
+            paths.advance_request.unlink(missing_ok=True)  # it would be taken earlier than in the run that never was
             log.close()
             return KILLED
         session.close()
@@ -208,6 +216,50 @@ def test_a_script_that_begins_sees_nothing_to_go_on_from(tmp_path: Path) -> None
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     with attach(tmp_path / "recipe.yaml") as session:
         assert (session.resumed_from, session.step) == (None, 0)
+
+
+def test_an_order_that_was_lost_with_its_attempt_is_carried_out_again_at_its_step(tmp_path: Path) -> None:
+    ordered = [*PLAYED[:20], ("manual", "c"), *PLAYED[:20]]
+    recipe = made({"stages": ["a", "b", "c"], "min_episodes": 1000})
+    once = [Script(recipe, ordered, saves={9}, cuts=cuts) for cuts in ([], [30], [30, 15, 35], [30, 28])]
+    runs = [training(script.run()) for script in once]
+    assert [event["step"] for event in runs[0] if event["event"] == "stage_transition"] == [110]
+    assert all(run == runs[0] for run in runs[1:])
+
+
+def test_an_order_stays_until_the_log_has_it(paths: RunPaths) -> None:
+    request_advance(paths, "c")
+    with attach() as session:
+        with (
+            mock.patch.object(session._log, "append", side_effect=StorageError("the disk is full")),
+            pytest.raises(StorageError),
+        ):
+            session._take_advance_request(40)
+        assert paths.advance_request.exists()
+        session._take_advance_request(40)
+        assert not paths.advance_request.exists()
+
+
+def test_of_several_lost_attempts_an_order_that_was_given_again_is_there_once(paths: RunPaths) -> None:
+    def orders() -> list[tuple[int, str]]:
+        return [(event["at"], event["to"]) for event in lost_orders(paths.events)]
+
+    seq, attempts = read_seq(paths, 30), iter(range(3, 9))
+
+    def lose(*given: tuple[int, str | None]) -> None:
+        with EventLog(paths.events, attempt=next(attempts)) as log:
+            for at, to in given:
+                log.append("request_answered", at - 1, request="advance", at=at, to=to)
+            log.append("metrics", metrics={"request_answered": 1.0})
+            log.append("attempt_started", 30, after=seq, path=None, reason="", rejected=[], stage=1)
+
+    assert orders() == []
+    lose((50, "c"), (60, "a"), (70, None))
+    assert orders() == [(50, "c"), (60, "a")]
+    lose((40, "b"), (52, "c"))  # a new one, and the first again; it died before the second
+    assert orders() == [(40, "b"), (52, "c"), (60, "a")]
+    lose()
+    assert orders() == [(40, "b"), (52, "c"), (60, "a")]
 
 
 def test_a_checkpoint_is_due_after_a_transition_and_after_its_steps(tmp_path: Path) -> None:
@@ -354,9 +406,6 @@ def test_under_an_accepted_recipe_stages_keep_what_was_seen_in_them(paths: RunPa
     before.apply({**event, **recipe.facts()})
     assert [(entry.stage.name, entry.episodes) for entry in before.stages] == [("new", 0), ("b", 1), ("a", 2)]
     assert (before.name_of(before.current), before.total_timesteps) == ("b", 2000)
-
-
-PLAYED = [("play", 1.0), ("steps", 10)] * 40
 
 
 def limited(steps: int) -> Recipe:

@@ -1,6 +1,7 @@
 """A run on disk: identity, event log, status, locks, checkpoints. No reader ever writes."""
 
 from stagectl.runs.attempts import folded as folded
+from stagectl.runs.attempts import lost_orders as lost_orders
 from stagectl.runs.checkpoints import Beginning as Beginning
 from stagectl.runs.checkpoints import Checkpoint as Checkpoint
 from stagectl.runs.checkpoints import commit_checkpoint as commit_checkpoint

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stagectl.runs.events import Event
 
-_MARK = b'"attempt_started"'
+_STARTED, _ANSWERED = b'"attempt_started"', b'"request_answered"'
 
 
 def folded(events: Iterable[Event]) -> list[Event]:
@@ -34,17 +34,42 @@ def superseded_by(event: Event) -> range:
 
 def superseded(path: Path) -> list[range]:
     """What a log's attempts supersede; found without reading every event, for who then reads it as a stream."""
+    return [gone for event in _marked(path, _STARTED) if (gone := superseded_by(event))]
+
+
+def lost_orders(path: Path) -> list[Event]:
+    """The answers to `advance` that the log's last attempt superseded, in the order of their steps: to be given again.
+
+    What an attempt in between gave again is there once.
+    """
+    events = _marked(path, _STARTED, _ANSWERED)
+    starts = [event for event in events if event["event"] == "attempt_started"]
+    gone = superseded_by(starts[-1]) if starts else range(0)
+    lost: list[Event] = []
+    again: list[Event] = []
+    for event in (event for event in events if event["seq"] in gone):
+        if event["event"] == "attempt_started":
+            lost, again = [], [*lost, *again]
+        elif event["event"] == "request_answered" and event["request"] == "advance" and event["to"] is not None:
+            if again and event["to"] == again[0]["to"] and event["at"] >= again[0]["at"]:
+                again.pop(0)
+            lost.append(event)
+    return sorted([*lost, *again], key=lambda event: int(event["at"]))
+
+
+def _marked(path: Path, *marks: bytes) -> list[Event]:
+    """The events whose lines have one of the marks, and may be others than those."""
     try:
         with path.open("rb") as file:
-            marked = [line for line in file if _MARK in line and line.endswith(b"\n")]
+            lines = [line for line in file if any(mark in line for mark in marks) and line.endswith(b"\n")]
     except OSError:  # whoever reads the log next says why
         return []
-    found = []
-    for line in marked:
+    events = []
+    for line in lines:
         try:
-            gone = superseded_by(json.loads(line))
+            event = json.loads(line)
+            superseded_by(event)
         except (ValueError, LookupError, TypeError):  # damage, which whoever reads the log next reports
             continue
-        if gone:
-            found.append(gone)
-    return found
+        events.append(event)
+    return events
