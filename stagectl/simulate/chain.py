@@ -8,7 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagectl.curriculum.smoothing import share_of
-from stagectl.simulate.compiled import BLOCK, OPEN, OWN, TIMEOUT, Criteria, Scores, Walk, leave, walk
+from stagectl.simulate.compiled import (
+    BLOCK,
+    BY_PERFORMANCE,
+    BY_TIME,
+    OPEN,
+    TIMEOUT,
+    Criteria,
+    Scores,
+    Walk,
+    leave,
+    walk,
+)
 from stagectl.simulate.courses import Course
 from stagectl.simulate.grid import (
     GOES_ON,
@@ -78,7 +89,8 @@ class Chain:
             self.entered[playing, stage] = steps
             self.left[playing, stage] = out[0] + clock
             self.reasons[playing, stage] = out[1]
-            on = (out[1] == OWN) | ((out[1] == TIMEOUT) & (self._grid[playing, stage, GOES_ON] > 0))
+            on = np.isin(out[1], (BY_PERFORMANCE, BY_TIME))
+            on |= (out[1] == TIMEOUT) & (self._grid[playing, stage, GOES_ON] > 0)
             on &= out[0] + clock < self._budget  # the step that spends it is the last
             playing, steps = playing[on], (out[0] + clock)[on]
 

@@ -18,7 +18,7 @@ from stagectl.simulate.grid import NEVER
 from stagectl.traces.trace import Floats, Whole
 
 BLOCK = 512
-OPEN, OWN, TIMEOUT = 0, 1, 2  # what a stage is left by
+OPEN, BY_PERFORMANCE, BY_TIME, TIMEOUT = range(4)  # what a stage is left by
 PERFORMANCE, TIME, BOTH, EITHER = 1, 2, 3, 4  # places in KINDS
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -147,7 +147,7 @@ def _leave(
     out_of_time = _step_from(scores.steps, origin + most_steps)
     timed = _step_from(scores.steps, origin + time_steps)
     last_own = min(last, out_of_time)
-    own = timed if kind in (TIME, EITHER) else NEVER
+    own, reason = timed if kind in (TIME, EITHER) else NEVER, BY_TIME
     if kind in (PERFORMANCE, EITHER) or (kind == BOTH and timed <= last_own):
         stop = np.searchsorted(scores.scored, min(last_own, own), side="right")
         mature = np.searchsorted(scores.counted, scores.counted[entry] + least_episodes) - 1
@@ -157,8 +157,9 @@ def _leave(
         at = first_at_least(scores, walked, entry, first, stop, threshold)
         if at < stop:
             own = max(scores.scored[at], timed) if kind == BOTH else scores.scored[at]
+            reason = BY_PERFORMANCE
     if own <= last_own:
-        return own, OWN
+        return own, reason
     if out_of_time <= last:
         return out_of_time, TIMEOUT
     return NEVER, OPEN

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, StageTransition
+from stagectl.curriculum.stages import Stage
 from stagectl.simulate.recording import Visit, visits_of
 from stagectl.simulate.story import BY_PERFORMANCE
 from stagectl.simulate.sweep import WINDOW, Flags
@@ -25,10 +26,10 @@ def false_exits(
 ) -> dict[int, bool]:
     """By a stage's index, whether its last exit was a false one; of the exits that the data can judge.
 
-    An exit can be judged if the performance made it, and `window` more episodes of the stage were recorded after it,
-    in at least two rows. It is false if the mean of their scores is below the threshold by more than chance explains
-    (Student's test), which happens to one lasting exit in twenty at most. The smoothed performance judges nothing
-    here: having just reached the threshold, it is below it again after one failed episode.
+    An exit can be judged if the performance made it (not the time, under `either`), and `window` more episodes of the
+    stage were recorded after it, in at least two rows. It is false if the mean of their scores is below the threshold
+    by more than chance explains (Student's test), which happens to one lasting exit in twenty at most. The smoothed
+    performance judges nothing here: having just reached the threshold, it is below it again after one failed episode.
     """
     visits = visits_of(trace, curriculum) if timeline.aligned else None
     judged = {}
@@ -38,18 +39,25 @@ def false_exits(
             continue
         decision, entered, number = last
         visit = visits[stage.name, number] if visits is not None else None
-        exit_at = decision.step if visit is None else visit.entered + decision.step - entered
+        exit_at = decision.step if visit is None else visit.entered + decision.step - (entered or 0)
         judges = judges_of(trace, own_rows(trace, visit))
+        before = 0 if visit is not None or entered is None else judges.episodes(entered)
+        if not _performed(stage, decision, judges.episodes(exit_at) - before):
+            continue
         can_be, fell = judges.fell_back(np.array([exit_at]), np.array([decision.threshold]), window)
         if can_be[0]:
             judged[index] = bool(fell[0])
     return judged
 
 
-def _last_exit(timeline: Timeline, index: int) -> tuple[Decision, int, int] | None:
-    """The decision by which a stage was last left, if its performance made it; the entry's step, and its number."""
+def _last_exit(timeline: Timeline, index: int) -> tuple[Decision, int | None, int] | None:
+    """The decision by which a stage was last left, if by its performance or, under `either`, its time.
+
+    Also the entry's step, None where the timeline begins with it, and its number.
+    """
     begun = next((d.stage if isinstance(d, CurriculumEnd) else d.from_stage for d in timeline.decisions), None)
-    entered, number = 0, int(index == begun)
+    entered: int | None = None
+    number = int(index == begun)
     found = None
     for decision in timeline.decisions:
         left = decision.stage if isinstance(decision, CurriculumEnd) else decision.from_stage
@@ -58,6 +66,15 @@ def _last_exit(timeline: Timeline, index: int) -> tuple[Decision, int, int] | No
         if isinstance(decision, StageTransition) and decision.to_stage == index:
             entered, number = decision.step, number + 1
     return found
+
+
+def _performed(stage: Stage, decision: Decision, episodes: int) -> bool:
+    """Whether the performance made the exit, and not the time under `either`."""
+    if decision.reason != "either":
+        return True
+    performance, threshold = decision.performance, decision.threshold
+    reached = performance is not None and threshold is not None and performance >= threshold
+    return reached and episodes >= stage.min_episodes
 
 
 def own_rows(trace: Trace, visit: Visit | None) -> NDArray[np.intp]:
@@ -81,6 +98,10 @@ class Judges:
         self._steps = steps
         self._scores = scores
         self._counts = counts
+
+    def episodes(self, until: int) -> int:
+        """How many they tell of up to that step."""
+        return int(self._counts[: int(self._steps.searchsorted(until, "right"))].sum())
 
     def fell_back(self, exits: Whole, thresholds: Floats, window: int) -> tuple[Flags, Flags]:
         """For exits at those steps, whether each can be judged, and whether it was a false one (`false_exits`)."""

@@ -13,16 +13,14 @@ from stagectl.curriculum.numbers import LARGEST_SCORE
 from stagectl.recipe import Recipe
 from stagectl.simulate.axes import untouched
 from stagectl.simulate.courses import courses_of
-from stagectl.simulate.grid import KIND, KINDS, THRESHOLD, NotPlainError, grid_of
+from stagectl.simulate.grid import THRESHOLD, NotPlainError, grid_of
 from stagectl.simulate.replay import is_aligned
 from stagectl.simulate.simulation import check_scores, curriculum_for, notes_of
-from stagectl.simulate.story import BY_PERFORMANCE as PERFORMANCES
 from stagectl.simulate.sweep import WINDOW, Axis, Floats, Sweep
 from stagectl.simulate.together import Places
 from stagectl.simulate.variants import sweep_by_core
 from stagectl.traces import Trace
 
-BY_PERFORMANCE = [KINDS.index(name) for name in PERFORMANCES]
 MEMORY = 2**31  # bytes for the walks that threads hold at once
 WALK = 16  # bytes a boundary
 WORTHWHILE = 5_000_000  # rows of all variants together, from which on loading the compiled sweep takes less time
@@ -112,7 +110,7 @@ def _fill(
 ) -> None:
     """Play every variant on one trace."""
     from stagectl.simulate.chain import Chain
-    from stagectl.simulate.compiled import OPEN, OWN
+    from stagectl.simulate.compiled import BY_PERFORMANCE, OPEN
 
     curriculum = curriculum_for(recipe, trace, as_recorded=as_recorded)
     aligned = is_aligned(curriculum, trace, as_recorded=as_recorded)
@@ -130,8 +128,7 @@ def _fill(
         list(threads.map(play, chain.groups()))
     judged, fell_back = (np.zeros(chain.left.shape, np.bool_) for _ in range(2))
     for stage, course in enumerate(courses):
-        by_performance = np.isin(variants[:, stage, KIND], BY_PERFORMANCE)
-        at = np.flatnonzero((chain.reasons[:, stage] == OWN) & by_performance)
+        at = np.flatnonzero(chain.reasons[:, stage] == BY_PERFORMANCE)
         if course is not None and len(at):
             exits = chain.left[at, stage] - (chain.entered[at, stage] if course.restarts else 0)
             found = course.judges.fell_back(exits, variants[at, stage, THRESHOLD], swept.window)

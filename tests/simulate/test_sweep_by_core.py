@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from stagectl.recipe import Recipe
 from stagectl.recipe.model import recipe_from_data
 from stagectl.simulate import default_recipe
 from stagectl.simulate.axes import check_axes, check_keys, read_axis, untouched
-from stagectl.simulate.sweep import Axis
-from stagectl.simulate.sweeping import sweep
+from stagectl.simulate.sweep import Axis, Sweep
+from stagectl.simulate.sweeping import sweep, sweep_compiled
 from stagectl.simulate.variants import sweep_by_core
 from stagectl.traces import Row, Trace, trace_of
 from stagectl.traces.trace import trace_of_rows
@@ -115,6 +116,18 @@ def test_an_exit_is_false_if_the_episodes_after_it_do_not_bear_it_out(
     axes = [Axis("performance_threshold", (0.8,))]
     swept = sweep_by_core(recipe(), [rising(0.1, 0.8, *after)], axes, window=3)
     assert (swept.judged[0, 0, 0], swept.fell_back[0, 0, 0]) == (judged, fell_back)
+
+
+@pytest.mark.parametrize(("performance", "min_episodes", "judged"), [(0.2, 1, False), (0.9, 9, False), (0.9, 5, True)])
+@pytest.mark.parametrize("sweep_of", [sweep_by_core, sweep_compiled])
+def test_under_either_an_exit_is_judged_if_the_performance_made_it_and_not_the_time(
+    sweep_of: Callable[..., Sweep], performance: float, min_episodes: int, judged: bool
+) -> None:
+    trace = rising(*[performance] * 5, *[0.0] * 5)
+    either = recipe(transition_criteria="either", time_threshold_steps=500, min_episodes=min_episodes)
+    swept = sweep_of(either, [trace], [Axis("performance_threshold", (0.8,))], window=5)
+    assert swept.left[0, 0, 0] == 500
+    assert (swept.judged[0, 0, 0], swept.fell_back[0, 0, 0]) == (judged, judged)
 
 
 def test_in_an_aligned_replay_only_the_stages_own_episodes_judge() -> None:
