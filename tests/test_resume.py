@@ -33,6 +33,7 @@ from stagectl.runs import (
     StatusReader,
     create_run,
     find_beginning,
+    find_untold,
     folded,
     lost_orders,
     read_events,
@@ -366,6 +367,20 @@ def test_a_checkpoint_beyond_the_one_that_was_gone_on_from_is_none_of_the_run(pa
         log.append("attempt_started", 30, reason="", path=None, rejected=[], stage=1, after=read_seq(paths, 30))
     found = find_beginning(paths, [job.fingerprint(stored(paths))])
     assert (found.step, found.rejected) == (30, ())
+
+
+def test_a_superseded_checkpoint_is_passed_over_without_its_files_being_read(paths: RunPaths) -> None:
+    test_a_checkpoint_beyond_the_one_that_was_gone_on_from_is_none_of_the_run(paths)
+    with mock.patch("stagectl.runs.checkpoints.verify_checkpoint") as verify:
+        find_beginning(paths, [fingerprint(stored(paths))])
+    assert [call.args for call in verify.call_args_list] == [(paths.checkpoints / "step-000000000030",)]
+
+
+def test_an_untold_checkpoint_is_found_below_one_of_an_earlier_attempt(paths: RunPaths) -> None:
+    test_a_checkpoint_beyond_the_one_that_was_gone_on_from_is_none_of_the_run(paths)
+    found = find_untold(paths, read_seq(paths, 30))
+    assert found is not None
+    assert found.step == 30
 
 
 def read_seq(paths: RunPaths, step: int) -> int:

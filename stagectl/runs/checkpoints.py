@@ -66,14 +66,14 @@ def find_beginning(paths: RunPaths, recipes: Collection[str]) -> Beginning:
     rejected: list[str] = []
     for folder in sorted(paths.checkpoints.glob("step-*"), reverse=True):
         try:
-            manifest = verify_checkpoint(folder)
+            manifest = read_manifest(folder)
+            if any(manifest["seq"] in seqs for seqs in gone):
+                continue
+            if manifest["recipe"] not in recipes:
+                raise DamagedRunError(f"{folder} was saved under another recipe")
+            verify_checkpoint(folder)  # last, as it reads every file
         except StagectlError as error:
             rejected.append(error.message)
-            continue
-        if any(manifest["seq"] in seqs for seqs in gone):
-            continue
-        if manifest["recipe"] not in recipes:
-            rejected.append(f"{folder} was saved under another recipe")
             continue
         return Beginning(_read(folder, manifest), tuple(rejected))
     if rejected:
@@ -84,7 +84,7 @@ def find_beginning(paths: RunPaths, recipes: Collection[str]) -> Beginning:
 
 def find_untold(paths: RunPaths, seq: int) -> Checkpoint | None:
     """The checkpoint that the event of that `seq` would tell, were it there: saving it was the last thing done."""
-    for folder in sorted(paths.checkpoints.glob("step-*"), reverse=True)[:1]:
+    for folder in sorted(paths.checkpoints.glob("step-*"), reverse=True):
         with contextlib.suppress(StagectlError):
             if read_manifest(folder)["seq"] == seq:
                 return _read(folder, verify_checkpoint(folder))
