@@ -257,10 +257,12 @@ def _print(output: Output, show: Callable[[], None], data: Callable[[], Data], r
     elif output == "json":
         print_json(data())
     else:
-        listed = [{key: _harmless(cell) for key, cell in row.items()} for row in rows]
-        writer = csv.DictWriter(sys.stdout, list(listed[0]) if listed else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(listed)
+        writer: csv.DictWriter[str] | None = None
+        for row in rows:
+            if writer is None:
+                writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow({key: _harmless(cell) for key, cell in row.items()})
 
 
 def _harmless(cell: Any) -> Any:
