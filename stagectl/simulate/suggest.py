@@ -48,7 +48,7 @@ def suggest(
 
     The threshold is the lowest at which fewer than 5 % of the exits were false: the earliest exit that holds. Below
     0.5 nothing is tried: what fails more often than not is not learnt. The smoothing is, of those that hold at this
-    threshold, the one with which the stages are left first.
+    threshold, one with which as many stages are left as with any, and of these the one that leaves them first.
 
     Raises:
         TraceError: No exit can be judged, or false exits are at 5 % or more wherever one can.
@@ -68,16 +68,19 @@ def suggest(
     if not holds.any():
         raise TraceError(_none_holds(sweep), hint="the scores are too noisy for these traces; record more, or longer")
     row = int(holds.any(axis=1).argmax())
+    left = np.where(holds[row], np.isfinite(sweep.left[row]).sum((-2, -1)), 0)
     steps = _median_end(sweep)
-    column = int(np.where(holds[row], steps[row], math.inf).argmin())
+    column = int(np.where(left == left.max(), steps[row], math.inf).argmin())
     threshold, smoothing = THRESHOLDS.values[row], SMOOTHINGS.values[column]
     exits, false = int(judged[row, column]), int(fell_back[row, column])
     reasons = [
         f"{threshold:g} is the lowest threshold from 0.5 on at which fewer than 5 % of the exits were false",
         *([_one_lower(sweep, row - 1)] if row else []),
-        f"of the smoothings that hold there, {smoothing:g} leaves the last stage that is left first (median: step "
+        f"of the smoothings that hold there, {smoothing:g} leaves most stages ({left[column]} in "
+        f"{len(traces)} {'recording' if len(traces) == 1 else 'recordings'}), and the last of them first (median: step "
         f"{steps[row, column]:,.0f})",
-        f"an exit is judged by the {window:,} episodes of its stage after it; {_still_possible(false, exits)}",
+        f"an exit is judged by the {window:,} episodes of its stage after it; "
+        f"{_still_possible(false, exits, int(np.count_nonzero(judged)))}",
         *sweep.notes,
     ]
     yaml = f"curriculum: {{performance_threshold: {threshold:g}, transition_smoothing: {smoothing:g}}}"
@@ -107,11 +110,19 @@ def _none_holds(sweep: Sweep) -> str:
     return f"5 % or more of the exits are false whatever is tried; the fewest are {false} of {judged}, at {values}"
 
 
-def _still_possible(false: int, exits: int) -> str:
-    """Clopper and Pearson's upper limit (Biometrika 26, 1934), found by halving."""
+def _still_possible(false: int, exits: int, variants: int) -> str:
+    """Clopper and Pearson's upper limit (Biometrika 26, 1934), found by halving.
+
+    It is chosen among so many variants, the best of which look better than they are: the limit holds for all of them
+    at once (Bonferroni).
+    """
     low, high = false / exits, 1.0
     for _ in range(40):
         middle = (low + high) / 2
         chance = sum(math.comb(exits, k) * middle**k * (1 - middle) ** (exits - k) for k in range(false + 1))
-        low, high = (middle, high) if chance > 1 - SURE else (low, middle)
-    return f"{exits} exits, of which {false} were false, rule out with {SURE:.0%} only that more than {high:.0%} are"
+        low, high = (middle, high) if chance > (1 - SURE) / variants else (low, middle)
+    chosen = f", chosen among {variants} variants," if variants > 1 else ","
+    return (
+        f"{exits} exits, of which {false} were false{chosen} rule out with {SURE:.0%} only that more than "
+        f"{high:.0%} are"
+    )
