@@ -32,9 +32,9 @@ def visits_of(trace: Trace, curriculum: StagedProgressiveCurriculum) -> dict[tup
     if not len(trace):
         return {}
     tops = {member.name: stage.name for stage in curriculum.stages for member in (stage, *stage.parallel)}
-    marks = [(row, tops[name]) for row, name in trace.entries() if np.isnan(trace.scores[row])]
-    begun = _start(trace, curriculum, tops, marks)
-    if marks or trace.start is not None:
+    marks = [(row, tops[name]) for row, name in trace.entries()] if trace.start is not None else []
+    begun = _start(trace, curriculum, tops)
+    if trace.start is not None:
         entries = [(0, begun, 0), *((row, name, int(trace.steps[row])) for row, name in marks)]
         entries = entries[1:] if marks and marks[0][0] == 0 else entries
     else:
@@ -44,7 +44,7 @@ def visits_of(trace: Trace, curriculum: StagedProgressiveCurriculum) -> dict[tup
     visits = {}
     for (row, stage, entered), (last, until) in zip(entries, ends, strict=True):
         counted[stage] += 1
-        is_mark = trace.stage_codes is not None and trace.stage_codes[row] >= 0 and bool(np.isnan(trace.scores[row]))
+        is_mark = (row, stage) in marks
         visits[stage, counted[stage]] = Visit(stage, counted[stage], row + is_mark, last, entered, until)
     return visits
 
@@ -55,16 +55,11 @@ def episodes_in(trace: Trace, first: int, last: int) -> int:
     return int(np.count_nonzero(told) if trace.counts is None else trace.counts[first:last][told].sum())
 
 
-def _start(
-    trace: Trace, curriculum: StagedProgressiveCurriculum, tops: Mapping[str, str], marks: list[tuple[int, str]]
-) -> str:
+def _start(trace: Trace, curriculum: StagedProgressiveCurriculum, tops: Mapping[str, str]) -> str:
     """The stage in which the recording began: as told; else the recipe's first if it was played then."""
     if trace.start is not None:
         return tops[trace.start]
-    if marks and marks[0][0] == 0:
-        return marks[0][1]
-    first = trace.stage_codes[: marks[0][0] if marks else None] if trace.stage_codes is not None else ()
-    played = [tops[trace.stage_names[code]] for code in dict.fromkeys(code for code in first if code >= 0)]
+    played = [tops[name] for name in trace.stage_names]
     return curriculum.stage.name if not played or curriculum.stage.name in played else played[0]
 
 

@@ -91,12 +91,17 @@ class Trace:
             yield step, list(rows)
 
     def entries(self) -> list[tuple[int, str]]:
-        """The rows at which a stage was entered, with its name: those that say so, else where the stage changes."""
+        """The rows at which a stage was entered, with its name: those that say so, else where the stage changes.
+
+        Only a recording that tells its start marks its entries by rows without a score; in a table from elsewhere
+        such a row is one in which nothing was measured.
+        """
         if self.stage_codes is None:
             return []
         told = self.stage_codes >= 0
-        marks = np.flatnonzero(told & np.isnan(self.scores))
-        if not len(marks):
+        if self.start is not None:
+            marks = np.flatnonzero(told & np.isnan(self.scores))
+        else:
             rows = np.flatnonzero(told)
             codes = self.stage_codes[rows]
             marks = rows[np.flatnonzero(np.diff(codes, prepend=-1) != 0)]

@@ -66,6 +66,10 @@ def _play(stage: Stage, path: Path) -> _Played | Fault:
             return Fault((*path, "curriculum"), _unplayable(stage, _one_line(error)))
         settings = f" with env_overrides {dict(stage.env_overrides)}" if stage.env_overrides else ""
         message = f"stage '{stage.name}': {stage.curriculum} cannot be made{settings}: {_one_line(error)}"
+        if isinstance(error, ModuleNotFoundError):
+            message = f"stage '{stage.name}': {stage.curriculum} cannot be imported: {_one_line(error)}"
+            message += "; pip install 'stagectl[agents]'" if error.name == "pettingzoo" else ""
+            return Fault((*path, "curriculum"), message)
         return Fault((*path, "env_overrides" if stage.env_overrides else "curriculum"), message)
     parallel = as_parallel(env)
     if not getattr(parallel, "possible_agents", None):

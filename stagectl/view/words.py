@@ -42,9 +42,9 @@ def steps(count: int) -> str:
 
 
 def short_steps(count: int) -> str:
-    """As `steps`, and thousands cut to one decimal: `20k`, `77.8k`."""
+    """As `steps`, and thousands rounded to one decimal: `20k`, `77.8k`; less than a million is never told as one."""
     if 10_000 <= abs(count) < 10**6:
-        whole, tenth = divmod(abs(count) // 100, 10)
+        whole, tenth = divmod(min(round(abs(count) / 100), 9_999), 10)
         return f"{'-' if count < 0 else ''}{whole}{f'.{tenth}' if tenth else ''}k"
     return steps(count)
 

@@ -17,7 +17,9 @@ def test_the_wheel_installs_and_is_this_stagectl(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(target)]
     subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
     package = Path(stagectl.__file__).parent
-    mine = {path.relative_to(package) for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    mine = {
+        path.relative_to(package) for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
     theirs = {path.relative_to(target / "stagectl") for path in (target / "stagectl").rglob("*") if path.is_file()}
     assert mine == {path for path in theirs if "__pycache__" not in path.parts}
     shown = [sys.executable, "-c", "import importlib.metadata as m; print(m.version('stagectl'))"]

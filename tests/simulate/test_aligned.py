@@ -24,7 +24,7 @@ def recorded() -> Trace:
     rows = [Row(step, step / 1000 + 0.5, "nav") for step in (100, 200, 300, 400)]
     rows += [Row(400, stage="seq"), *(Row(step, step / 1000 - 0.1, "seq") for step in (600, 800, 1000))]
     rows += [Row(1000, stage="free"), Row(1200, 0.5, "free")]
-    return trace_of_rows("t", rows)
+    return trace_of_rows("t", rows, start="nav")
 
 
 def test_the_recordings_own_criterion_gives_the_recording() -> None:
@@ -101,7 +101,7 @@ def test_each_visit_takes_the_recorded_visit_of_its_number() -> None:
     seq = {"curriculum": "seq", "demote": {"to": "nav", "below": 0.3, "patience": 100}, "max_visits": 3}
     for threshold, steps in ((0.8, [100, 300, 500, 600]), (0.2, [100, 300, 400, 500])):
         demoting = curriculum({**nav, "performance_threshold": threshold}, seq, "free")
-        assert [t.step for t in replay(demoting, trace_of_rows("t", rows)).transitions] == steps
+        assert [t.step for t in replay(demoting, trace_of_rows("t", rows, start="nav")).transitions] == steps
 
 
 def test_late_and_rehearsed_rows_go_along_with_the_visit_in_which_they_were_recorded() -> None:
@@ -112,7 +112,7 @@ def test_late_and_rehearsed_rows_go_along_with_the_visit_in_which_they_were_reco
         Row(300, 1.0, "seq"),
         Row(300, stage="free"),
     ]
-    timeline = replay(curriculum(), trace_of_rows("t", rows))
+    timeline = replay(curriculum(), trace_of_rows("t", rows, start="nav"))
     assert [t.step for t in timeline.transitions] == [100, 300]
     assert [span.episodes for span in timeline.stages] == [2, 1, 0]
 

@@ -107,3 +107,11 @@ def test_a_recording_that_begins_late_is_told() -> None:
     late = trace_of("t", range(50_000, 100_000, 1000), [1.0] * 50)
     assert "the recording begins at step 50,000; the steps before it count for the first stage" in notes_of([late])
     assert notes_of([trace_of("t", range(1000, 100_000, 1000), [1.0] * 99)]) == []
+
+
+def test_a_row_in_which_nothing_was_measured_is_no_entry_into_its_stage() -> None:
+    steps, stages = list(range(10, 130, 10)), ["nav"] * 6 + ["seq"] * 6
+    for hole in range(12):
+        scores = [None if row == hole else 1.0 for row in range(12)]
+        (moved,) = replay(curriculum(), trace_of("t", steps, scores, stages)).transitions
+        assert (moved.to_name, moved.step) == ("seq", 30 if hole in (0, 1) else 20)

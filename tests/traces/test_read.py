@@ -81,7 +81,7 @@ def test_every_format_reads_as_the_same_trace(
         monkeypatch.setattr("sys.stdin", file)
         (trace,) = read_traces(["-" if packing == "standard input" else str(source)])
     assert told(trace) == [(10, 0.5), (20, 0.1 + 0.2), (20, None), (30, 1.0)]
-    assert trace.entries() == [(2, "seq")]
+    assert trace.entries() == [(0, "nav"), (2, "seq")]
 
 
 @given(scores=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40))

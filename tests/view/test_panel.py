@@ -171,7 +171,7 @@ def test_the_last_evaluation_of_each_stage_is_seen_without_wandb() -> None:
     story.tell("metrics", metrics={"eval/empty/success_rate": 0.25, "eval/empty/return": 0.2, "eval/far/return": 7.0})
     story.tell("metrics", metrics={"eval/empty/success_rate": 0.75, "eval/empty/return": 0.6, "loss": 1.0})
     text = run_text(story.status, ALIVE, story.now)
-    assert "evaluation   empty success rate 0.75 at 16.3k; far return 7.00 at 16.3k" in text
+    assert "evaluation   empty success rate 0.75 at 16.4k; far return 7.00 at 16.4k" in text
     assert "evaluation   empty success rate 0.75" in run_panel(story.status, ALIVE, 80, story.now).plain
 
 

@@ -37,9 +37,9 @@ def test_steps_are_exact_below_a_million_and_cut_above(count: int, shown: str) -
 
 
 @pytest.mark.parametrize(
-    ("count", "shown"), [(9_999, "9,999"), (20_000, "20k"), (77_840, "77.8k"), (999_999, "999.9k")]
+    ("count", "shown"), [(9_999, "9,999"), (20_000, "20k"), (77_840, "77.8k"), (79_872, "79.9k"), (999_999, "999.9k")]
 )
-def test_short_steps_never_claim_more_than_there_are(count: int, shown: str) -> None:
+def test_short_steps_are_rounded_and_claim_no_million_too_early(count: int, shown: str) -> None:
     assert short_steps(count) == shown
 
 
