@@ -15,6 +15,7 @@ from stagectl.cli.options import say
 from stagectl.errors import UsageError
 
 if TYPE_CHECKING:
+    from stagectl.recipe import Recipe
     from stagectl.traces import Columns
 
 PATIENCE = 1.0  # seconds without a bar
@@ -99,10 +100,10 @@ def check_columns(sources: Sequence[str], columns: Columns) -> None:
     Raises:
         UsageError: So it is.
     """
-    from stagectl.traces import Columns, is_run
+    from stagectl.traces import Columns, run_of
 
     told = [option for name, option in OPTIONS.items() if getattr(columns, name) != getattr(Columns(), name)]
-    if told and all(is_run(source) for source in sources):
+    if told and all(run_of(source) for source in sources):
         raise UsageError(f"{told[0]} is for tables, and {sources[0]} is a run, which says itself what its numbers are")
 
 
@@ -167,3 +168,27 @@ def _range(text: str) -> tuple[float, float]:
     if not colon or not values[0] < values[1]:
         raise UsageError(f"--score-range {text} is no range", hint="write LOW:HIGH, as in --score-range 0:200")
     return values
+
+
+def own_recipe(sources: Sequence[str], overrides: Sequence[str]) -> tuple[Path, Recipe] | None:
+    """The recipe that the runs among the recordings were trained by, and its file; None where they are not all runs.
+
+    Raises:
+        UsageError: The runs have different recipes.
+        RecipeError: What is laid over it is wrong.
+    """
+    from stagectl.recipe import read_resolved
+    from stagectl.runs import read_json
+    from stagectl.traces import run_of
+
+    runs = [run for run in map(run_of, sources) if run is not None]
+    if not sources or len(runs) < len(sources):
+        return None
+    recipes = [
+        read_resolved(run.recipe, folder=Path(read_json(run.identity).get("folder", run.folder))) for run in runs
+    ]
+    for run, other in zip(runs, recipes, strict=True):
+        if other.stages != recipes[0].stages:
+            message = f"the runs {runs[0].run_id} and {run.run_id} have different curricula"
+            raise UsageError(message, hint=f"name the recipe to try: --recipe {runs[0].recipe}")
+    return runs[0].recipe, read_resolved(runs[0].recipe, folder=folders[0], overrides=overrides)

@@ -32,6 +32,7 @@ from stagectl.cli.recordings import (
     bar,
     check_columns,
     columns_of,
+    own_recipe,
     split,
 )
 from stagectl.errors import TraceError, UsageError
@@ -89,7 +90,8 @@ def command(
     from stagectl.traces import read_traces
 
     sources, overrides = split(arguments)
-    files = recipe or []
+    own = None if recipe else own_recipe(sources, overrides)
+    files = recipe or [*([own[0]] if own else [])]
     axes = [read_axis(text) for text in sweep or []]
     check_axes(axes)
     cost = read_price(price, steps_per_second)
@@ -99,7 +101,7 @@ def command(
         from stagectl.view.plot import check_plot
 
         check_plot(plot)
-    recipes = [load_recipe(file, overrides) for file in files]
+    recipes = [own[1]] if own else [load_recipe(file, overrides) for file in files]
     for loaded in recipes:
         warn(loaded)
     metrics = frozenset(name for loaded in recipes for name in metrics_named(loaded.stages))

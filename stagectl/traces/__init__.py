@@ -3,8 +3,8 @@
 from stagectl.traces.batches import parts_of as parts_of
 from stagectl.traces.batches import read_batches as read_batches
 from stagectl.traces.columns import Columns as Columns
-from stagectl.traces.read import is_run as is_run
 from stagectl.traces.read import read_traces as read_traces
+from stagectl.traces.read import run_of as run_of
 from stagectl.traces.run import read_run as read_run
 from stagectl.traces.run import trace_of_events as trace_of_events
 from stagectl.traces.trace import Row as Row

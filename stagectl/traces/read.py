@@ -39,19 +39,18 @@ def read_traces(sources: Sequence[str], columns: Columns = GUESSED) -> list[Trac
     return [trace for source in sources for path in _expanded(source) for trace in _read(path, columns)]
 
 
-def is_run(source: str) -> bool:
-    """Whether a source is a run of ours, by its id or its folder: it needs no telling what its numbers are."""
+def run_of(source: str) -> RunPaths | None:
+    """The run of ours that a source names by its id or its folder; None where it is something else."""
     path = Path(source)
     if path.is_dir():
-        return RunPaths(path).events.is_file()
+        return RunPaths(path) if RunPaths(path).events.is_file() else None
     is_other = source == "-" or source.startswith(ONLINE) or glob.has_magic(source)
     if is_other or not _is_run_id(source, path):
-        return False
+        return None
     try:
-        find_run(source)
+        return find_run(source)
     except (RunNotFoundError, UsageError):
-        return False
-    return True
+        return None
 
 
 def _expanded(source: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import stagectl
+from stagectl import attach
 from stagectl.cli import run_command
 
 CLASS = """
@@ -315,3 +316,23 @@ def test_a_note_that_is_so_of_every_recording_is_told_once(capsys: pytest.Captur
         out = capsys.readouterr().out
         assert out.count("a score of 0 counts as 0, one of 100 as 1") == 1
         assert "means0.csv and 4 more: each score is the mean of as many episodes as n says" in out
+
+
+def test_a_run_is_replayed_with_its_own_recipe_and_values_laid_over_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "run: own\ntrainer: {command: [none], total_timesteps: 1k}\n"
+        "curriculum: {stages: [a, b], transition_criteria: time, time_threshold_steps: 300}\n"
+    )
+    with attach(recipe) as session:
+        for step in range(100, 1100, 100):
+            session.curriculum.get_task().complete(1.0)
+            session.update_step_count(step)
+    assert run_command(["simulate", "own", "-o", "json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["recipe"] == str(session.paths.recipe)
+    assert [moved["step"] for moved in data["transitions"]] == [300]
+    assert run_command(["simulate", "own", "curriculum.time_threshold_steps=200", "-o", "json"]) == 0
+    assert [moved["step"] for moved in json.loads(capsys.readouterr().out)["transitions"]] == [200]
