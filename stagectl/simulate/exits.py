@@ -30,6 +30,7 @@ def false_exits(
     stage were recorded after it, in at least two rows. It is false if the mean of their scores is below the threshold
     by more than chance explains (Student's test), which happens to one lasting exit in twenty at most. The smoothed
     performance judges nothing here: having just reached the threshold, it is below it again after one failed episode.
+    The curriculum is at its start, as it was before the timeline.
     """
     visits = visits_of(trace, curriculum) if timeline.aligned else None
     judged = {}

@@ -44,7 +44,8 @@ def sweep_by_core(
                 if span.left is not None:
                     sweep.left[(*place, span.index)] = span.left
                     sweep.steps[(*place, span.index)] = span.steps
-            for stage, fell_back in false_exits(curriculum, trace, timeline, window).items():
+            fresh = curriculum_for(variant, trace, as_recorded=as_recorded)
+            for stage, fell_back in false_exits(fresh, trace, timeline, window).items():
                 sweep.judged[(*place, stage)] = True
                 sweep.fell_back[(*place, stage)] = fell_back
     return sweep

@@ -109,6 +109,17 @@ def test_a_first_stage_without_any_score_is_left_by_its_time_as_in_the_core() ->
     assert_same(sweep_compiled(stages, [trace], [THRESHOLDS]), expected)
 
 
+def test_the_exit_that_ends_the_curriculum_is_judged_by_its_stages_rows_in_a_table() -> None:
+    ends = {"name": "b", "curriculum": "b", "transition_criteria": "performance"}
+    stages = recipe(["a", ends], min_episodes=1)
+    told = [(1.0, "a"), (1.0, "a"), (1.0, "b"), (0.0, "b"), (0.0, "b"), (0.0, "b")]
+    trace = trace_of_rows("t", [Row(10 * at, score, stage) for at, (score, stage) in enumerate(told, 1)])
+    expected = sweep_by_core(stages, [trace], [THRESHOLDS], window=3)
+    assert expected.judged[:, 0].tolist() == [[False, True]] * 4
+    assert expected.fell_back[:, 0].tolist() == [[False, True]] * 4
+    assert_same(sweep_compiled(stages, [trace], [THRESHOLDS], window=3), expected)
+
+
 def test_nothing_is_played_after_the_budget_is_spent() -> None:
     rows = [Row(step, 1.0, name) for step, name in zip(range(10, 301, 10), "a" * 10 + "b" * 10 + "c" * 10, strict=True)]
     stages = recipe(
