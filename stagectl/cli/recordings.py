@@ -184,9 +184,8 @@ def own_recipe(sources: Sequence[str], overrides: Sequence[str]) -> tuple[Path, 
     runs = [run for run in map(run_of, sources) if run is not None]
     if not sources or len(runs) < len(sources):
         return None
-    recipes = [
-        read_resolved(run.recipe, folder=Path(read_json(run.identity).get("folder", run.folder))) for run in runs
-    ]
+    folders = [Path(read_json(run.identity).get("folder", run.folder)) for run in runs]
+    recipes = [read_resolved(run.recipe, folder=folder) for run, folder in zip(runs, folders, strict=True)]
     for run, other in zip(runs, recipes, strict=True):
         if other.stages != recipes[0].stages:
             message = f"the runs {runs[0].run_id} and {run.run_id} have different curricula"
