@@ -18,4 +18,5 @@ from stagectl.curriculum.staged import StagedProgressiveCurriculum as StagedProg
 from stagectl.curriculum.stages import Score as Score
 from stagectl.curriculum.stages import Stage as Stage
 from stagectl.curriculum.stages import members_of as members_of
+from stagectl.curriculum.ways import can_end as can_end
 from stagectl.curriculum.ways import metrics_named as metrics_named

@@ -34,6 +34,15 @@ def ways_of(stages: tuple[Stage, ...], index: int) -> list[Way]:
     return ways
 
 
+def can_end(stages: tuple[Stage, ...]) -> bool:
+    """Whether some stage has a way, or a time-out, that ends the curriculum."""
+    return any(
+        any(way.to == len(stages) for way in ways_of(stages, index))
+        or (stage.max_steps is not None and after_timeout(stages, index) in (None, len(stages)))
+        for index, stage in enumerate(stages)
+    )
+
+
 def after_timeout(stages: tuple[Stage, ...], index: int) -> int | None:
     """The index that the stage's time-out leads to; None where it ends the curriculum."""
     stage = stages[index]

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from stagectl.curriculum import Stage, metrics_named, metrics_never_logged, read_stages, warnings_of
+from stagectl.curriculum import Stage, can_end, metrics_named, metrics_never_logged, read_stages, warnings_of
 from stagectl.curriculum.config import CURRICULUM_FIELDS
 from stagectl.curriculum.fields import (
     flag,
@@ -80,6 +80,9 @@ class Recipe:
         """Criteria that make no sense though they are well formed, each in a line with its place."""
         found = warnings_of(self.stages, self.trainer.total_timesteps)
         faults = [Fault(("curriculum", *fault.path), fault.message) for fault in found]
+        if self.trainer.total_timesteps is None and self.target is None and not can_end(self.stages):
+            message = "nothing but the script itself ends this run: give it a step budget, `total_timesteps:`"
+            faults.append(Fault(("trainer",), f"{message}, or its last stage a criterion"))
         return self.error(*faults).message.splitlines()
 
     @property
