@@ -49,6 +49,12 @@ def visits_of(trace: Trace, curriculum: StagedProgressiveCurriculum) -> dict[tup
     return visits
 
 
+def played_in(trace: Trace) -> tuple[str, ...]:
+    """The stages that the recording tells, the one in which it began too where nothing was scored in it."""
+    began = () if trace.start is None or not trace.stage_names else (trace.start,)
+    return tuple(dict.fromkeys((*began, *trace.stage_names)))
+
+
 def episodes_in(trace: Trace, first: int, last: int) -> int:
     """How many episodes those rows tell of."""
     told = ~np.isnan(trace.scores[first:last])

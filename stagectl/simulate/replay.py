@@ -10,6 +10,7 @@ from stagectl.curriculum import StagedProgressiveCurriculum
 from stagectl.errors import RecipeError, StagectlError, TraceError
 from stagectl.simulate.aligned import Aligned, can_be_left
 from stagectl.simulate.parts import boundaries_in_parts
+from stagectl.simulate.recording import played_in
 from stagectl.simulate.story import Story
 from stagectl.simulate.timeline import Timeline
 from stagectl.traces import Row, Trace
@@ -123,7 +124,7 @@ def is_aligned(curriculum: StagedProgressiveCurriculum, trace: Trace, *, as_reco
 
 def _check_stages(curriculum: StagedProgressiveCurriculum, trace: Trace) -> list[str]:
     known = {stage.name for stage in (*curriculum.stages, *curriculum.played)}
-    recorded = set(trace.stage_names)
+    recorded = set(played_in(trace))
     if recorded <= known:
         return []
     if recorded & known:

@@ -12,6 +12,7 @@ from stagectl.curriculum import StagedProgressiveCurriculum
 from stagectl.errors import TraceError
 from stagectl.recipe import Recipe, build_curriculum
 from stagectl.recipe.model import recipe_from_data
+from stagectl.simulate.recording import played_in
 from stagectl.simulate.replay import replay
 from stagectl.simulate.summary import Simulation, simulation_of
 from stagectl.traces import Trace
@@ -98,7 +99,7 @@ def curriculum_for(recipe: Recipe, trace: Trace, *, as_recorded: bool = False) -
 
 def default_recipe(traces: Iterable[Trace], stages: int | None = None) -> Recipe:
     """The document's defaults, over the traces' own stages, else over that many (three, as in the document)."""
-    told = [name for trace in traces for name in trace.stage_names]
+    told = [name for trace in traces for name in played_in(trace)]
     names = list(dict.fromkeys(told)) or [f"stage_{index}" for index in range(stages or DEFAULT_STAGES)]
     curriculum = {"stages": [{"name": name, "curriculum": name} for name in names]}
     return recipe_from_data({"curriculum": curriculum}, name="defaults", folder=Path.cwd())

@@ -60,3 +60,11 @@ def test_what_a_reader_left_out_is_said_with_the_trace_it_left_it_out_of() -> No
 def test_without_a_recipe_the_stages_are_all_that_the_traces_tell() -> None:
     other = trace_of("u", [1], [1.0], ["d"])
     assert [stage.name for stage in default_recipe([begun_in_b(), other]).stages] == ["b", "c", "d"]
+
+
+def test_the_stage_in_which_a_recording_began_counts_where_nothing_was_scored_in_it() -> None:
+    scores = [Row(step, 1.0, "b") for step in range(60, 300, 10)]
+    trace = trace_of_rows("t", [Row(50), Row(50, stage="b"), *scores], start="warmup")
+    assert [stage.name for stage in default_recipe([trace]).stages] == ["warmup", "b"]
+    with pytest.raises(TraceError, match="recorded in a stage that the recipe does not have: warmup"):
+        simulate([trace], recipe(stages=["b", "c"]))
