@@ -30,6 +30,7 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/curriculum.py
+	$(BIN)/python bench/simulate.py
 
 clean:
 	rm -rf $(VENV)
