@@ -61,7 +61,7 @@ class Story:
         self.decisions.append(decision)
         performance, threshold = (math.nan if v is None else v for v in (decision.performance, decision.threshold))
         self._curve.add(decision.step, performance, threshold)
-        if decision.reason in BY_PERFORMANCE and not self._waited:
+        if decision.reason in BY_PERFORMANCE and not self._waited and performance >= threshold:  # else its time did
             self._notes.append(
                 f"stage '{self._stage.name}' is left as soon as it has the {self._stage.min_episodes:,} episodes that "
                 f"it must have (step {decision.step:,}): on these data its criterion holds from its entry on"

@@ -77,6 +77,13 @@ def test_a_criterion_that_holds_from_the_entry_on_is_told() -> None:
     )
 
 
+def test_a_stage_that_its_time_ended_under_either_is_not_told_as_one_whose_criterion_held() -> None:
+    either = curriculum(transition_criteria="either", time_threshold_steps=2)
+    timeline = replay(either, trace_of("t", [1, 2], [0.0, 0.0]))
+    assert [t.step for t in timeline.transitions] == [2]
+    assert timeline.notes == ()
+
+
 def test_a_threshold_that_is_never_reached_is_told_with_how_near_it_was() -> None:
     (note,) = replay(curriculum(), trace_of("t", [10, 20, 30, 40], [0.0, 1.0, 1.0, 0.0])).notes
     assert note == "the best performance of stage 'nav' on these data is 0.701, at step 30, and its threshold is 0.8"
