@@ -28,8 +28,9 @@ def false_exits(
 
     An exit can be judged if the performance made it (not the time, under `either`), and `window` more episodes of the
     stage were recorded after it, in at least two rows. It is false if the mean of their scores is below the threshold
-    by more than chance explains (Student's test), which happens to one lasting exit in twenty at most. The smoothed
-    performance judges nothing here: having just reached the threshold, it is below it again after one failed episode.
+    by more than chance explains (Student's test), which happens to about one in twenty of the exits that just hold. The
+    smoothed performance judges nothing here: having just reached the threshold, it is below it again after one failed
+    episode.
     The curriculum is at its start, as it was before the timeline.
     """
     visits = visits_of(trace, curriculum) if timeline.aligned else None
