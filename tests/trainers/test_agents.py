@@ -120,7 +120,7 @@ def test_different_numbers_of_agents_at_one_time_are_refused(recipe: Any, key: s
     ("written", "said"),
     [
         ("teams:nothing", "teams:nothing gives a builtins.int, neither Gymnasium's Env nor PettingZoo's ParallelEnv"),
-        ("nowhere:Team", "nowhere:Team cannot be made: No module named 'nowhere'"),
+        ("nowhere:Team", "nowhere:Team cannot be imported: No module named 'nowhere'"),
         ("teams:Tean", "has no environment 'Tean' and registers none with Gymnasium (did you mean 'Team'?)"),
     ],
 )
