@@ -20,6 +20,9 @@ def test_the_wheel_in_an_empty_environment_gives_a_working_command(tmp_path: Pat
     run([python, "-m", "pip", "install", "--no-index", "--find-links", WHEELS, wheel])
     assert "Launch a recipe as one run" in run([tmp_path / "venv" / "bin" / "stagectl", "--help"])
     assert run([python, "-c", "import stagectl; stagectl.attach"]) == ""
+    (tmp_path / "trace.csv").write_text("step,score\n" + "".join(f"{step},1\n" for step in range(100, 4100, 100)))
+    told = run([tmp_path / "venv" / "bin" / "stagectl", "simulate", tmp_path / "trace.csv"])
+    assert told.startswith("stage_1 would have been left at 2,000 steps")
 
 
 def run(command: list[object]) -> str:
