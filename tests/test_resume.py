@@ -188,7 +188,7 @@ def begin(paths: RunPaths) -> Any:
 
 
 def stored(paths: RunPaths) -> Recipe:
-    return job.read_resolved(paths.recipe, folder=paths.folder)
+    return job.stored_recipe(paths)
 
 
 def play(session: Session | Follower, step: int, score: float = 1.0) -> None:

@@ -88,8 +88,8 @@ def goes_on_on_cluster(paths: RunPaths) -> bool:
         UsageError: It is over.
     """
     from stagectl.errors import UsageError
+    from stagectl.job.stored import stored_recipe
     from stagectl.launch.cluster import resubmit
-    from stagectl.launch.resume import stored_recipe
     from stagectl.launch.sky import SkyPilot
     from stagectl.runs import read_status
 

@@ -177,17 +177,15 @@ def own_recipe(sources: Sequence[str], overrides: Sequence[str]) -> tuple[Path, 
         UsageError: The runs have different recipes.
         RecipeError: What is laid over it is wrong.
     """
-    from stagectl.recipe import read_resolved
-    from stagectl.runs import read_json
+    from stagectl.job.stored import stored_recipe
     from stagectl.traces import run_of
 
     runs = [run for run in map(run_of, sources) if run is not None]
     if not sources or len(runs) < len(sources):
         return None
-    folders = [Path(read_json(run.identity).get("folder", run.folder)) for run in runs]
-    recipes = [read_resolved(run.recipe, folder=folder) for run, folder in zip(runs, folders, strict=True)]
+    recipes = [stored_recipe(run, overrides) for run in runs]
     for run, other in zip(runs, recipes, strict=True):
         if other.stages != recipes[0].stages:
             message = f"the runs {runs[0].run_id} and {run.run_id} have different curricula"
             raise UsageError(message, hint=f"name the recipe to try: --recipe {runs[0].recipe}")
-    return runs[0].recipe, read_resolved(runs[0].recipe, folder=folders[0], overrides=overrides)
+    return runs[0].recipe, recipes[0]

@@ -141,7 +141,8 @@ def _start(recipe: Recipe) -> RunPaths:
 
 
 def _resume(run_id: str, file: Path | None, overrides: list[str], *, accept: bool) -> RunPaths:
-    from stagectl.launch.resume import resume, stored_recipe
+    from stagectl.job.stored import stored_recipe
+    from stagectl.launch.resume import resume
     from stagectl.recipe import load_recipe
     from stagectl.runs import find_run, read_status
 
@@ -150,7 +151,7 @@ def _resume(run_id: str, file: Path | None, overrides: list[str], *, accept: boo
         return paths
     if file is not None and "=" in file.name and not file.exists():  # the first of the overrides
         file, overrides = None, [str(file), *overrides]
-    recipe = stored_recipe(paths, tuple(overrides)) if file is None else load_recipe(file, overrides)
+    recipe = stored_recipe(paths, overrides) if file is None else load_recipe(file, overrides)
     attempt = read_status(paths).attempt
     _say_checking()
     status = resume(paths, recipe, accept_changes=accept)

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from stagectl.errors import DamagedRunError, StagectlError
+from stagectl.job.stored import stored_recipe
 from stagectl.job.training import PYTHON, adopt_attempt, end_processes, run_attempt, training_command
-from stagectl.recipe import Recipe, fingerprint, read_resolved
+from stagectl.recipe import Recipe, fingerprint
 from stagectl.runs import (
     Beginning,
     Ending,
@@ -66,7 +67,7 @@ def _run(paths: RunPaths) -> tuple[str, subprocess.Popen[bytes] | None]:
     """Carry the run to its end; its outcome, and the mirror that still sends."""
     identity = {**read_json(paths.identity), "job": process_identity()}
     write_json(paths.identity, identity)
-    recipe = read_resolved(paths.recipe, folder=Path(identity["folder"]))
+    recipe = stored_recipe(paths)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if recipe.launch.backend == "sky" and recipe.launch.managed:  # this machine is taken away, and the run goes on

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from stagectl.adapters.wandb import Mode, Standing, WandbRun, find_mode, is_point, last_stored, point
 from stagectl.errors import StagectlError
-from stagectl.recipe import Recipe, read_resolved
+from stagectl.job.stored import stored_recipe
+from stagectl.recipe import Recipe
 from stagectl.runs import Event, EventReader, FileLock, RunPaths, read_json, read_liveness, write_json
 
 BATCH = 500
@@ -63,7 +64,7 @@ def follow(paths: RunPaths, limits: Limits) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    recipe = read_resolved(paths.recipe, folder=Path(read_json(paths.identity).get("folder", paths.folder)))
+    recipe = stored_recipe(paths)
     with FileLock(paths.mirror_lock) as lock:
         while not lock.acquire():  # an older mirror of this run goes on, or is finishing
             if asked.wait(limits.poll):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from stagectl.errors import JobError
+from stagectl.job.stored import stored_trainer
 from stagectl.recipe import Recipe
 from stagectl.runs import (
     ATTEMPT_VARIABLE,
@@ -62,10 +63,7 @@ def adopt_attempt(paths: RunPaths, recipe: Recipe) -> Ending:
     Raises:
         JobError: What trains is not the process that the job started.
     """
-    trainer = read_json(paths.identity).get("trainer") or {}
-    if not is_same_process(trainer):
-        message = f"{paths.run_id}: its job process is gone, and the process that trains is not the one that it started"
-        raise JobError(message, hint=f"end whatever holds {paths.events}")
+    trainer = stored_trainer(paths)
     pid = trainer["pid"]
     killed_after = _stay(pid, lambda: is_same_process(trainer), paths, recipe.launch.stop_grace)
     end_processes(paths, pid)

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from stagectl.errors import JobError, StagectlError
+from stagectl.job.stored import stored_recipe
 from stagectl.job.training import PYTHON
 from stagectl.launch.copy import RunCopy
 from stagectl.launch.sky import Place, Sky, SkyPilot, UnreachableError, has_ended, shown_state
 from stagectl.launch.submit import await_job, note, submission
-from stagectl.recipe import Recipe, read_resolved
+from stagectl.recipe import Recipe
 from stagectl.runs import EventLog, FileLock, RunPaths, is_locked, read_json, read_status
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ def follow(paths: RunPaths, sky: Sky, wait: Callable[[float], object] = time.sle
     Raises:
         JobError: The launch came to nothing; the run has ended with it.
     """
-    recipe = read_resolved(paths.recipe, folder=Path(read_json(paths.identity)["folder"]))
+    recipe = stored_recipe(paths)
     try:
         place, job = _reached(lambda: await_job(paths, sky), wait)
     except JobError as error:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stagectl.errors import Fault, JobError
+from stagectl.job.stored import stored_recipe, stored_trainer
 from stagectl.job.training import PYTHON, signal_group
-from stagectl.recipe import Recipe, read_resolved, write_resolved
+from stagectl.recipe import Recipe, write_resolved
 from stagectl.runs import (
     ATTEMPT_VARIABLE,
     CHECKPOINT_VARIABLE,
@@ -26,10 +27,8 @@ from stagectl.runs import (
     RunStatus,
     StatusReader,
     create_run,
-    is_same_process,
     judge,
     new_run_id,
-    read_json,
     read_liveness,
     read_status,
     write_end,
@@ -94,28 +93,20 @@ def await_stop(paths: RunPaths, grace: float | None = None) -> RunStatus:
         JobError: The job is gone, the grace time is over, and which process trains is not known.
     """
     if grace is None:
-        grace = read_resolved(paths.recipe, folder=paths.folder).launch.stop_grace
+        grace = stored_recipe(paths).launch.stop_grace
     reader, deadline, killed = StatusReader(paths), time.monotonic() + grace, False
     while True:
         liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
         if judge(reader.read(), liveness)[0] in ENDED:
             break
         if liveness.trainer and not liveness.job and not killed and time.monotonic() >= deadline:
-            _kill_trainer(paths)
+            signal_group(stored_trainer(paths)["pid"], signal.SIGKILL)
             killed = True
         time.sleep(STOP_POLL_SECONDS)
     if killed and reader.status.ended is None:
         with EventLog(paths.events, attempt=reader.status.attempt) as log:
             write_end(log, Ending(None, killed_after=grace), reader.status, note="its job process was gone")
     return reader.read()
-
-
-def _kill_trainer(paths: RunPaths) -> None:
-    trainer = read_json(paths.identity).get("trainer")
-    if trainer is None or not is_same_process(trainer):
-        message = f"{paths.run_id}: its job process is gone, and the process that trains is not the one that it started"
-        raise JobError(message, hint=f"end whatever holds {paths.events}")
-    signal_group(trainer["pid"], signal.SIGKILL)
 
 
 def start_job(paths: RunPaths, started: Callable[[int], bool], lock: FileLock | None = None) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from stagectl.errors import JobError, RecipeError, RunExistsError, UsageError
+from stagectl.errors import RecipeError, RunExistsError, UsageError
+from stagectl.job.stored import stored_recipe, stored_trainer
 from stagectl.launch.local import check, start_job
-from stagectl.recipe import Recipe, build_curriculum, changes, fingerprint, read_resolved, write_resolved
+from stagectl.recipe import Recipe, build_curriculum, changes, fingerprint, write_resolved
 from stagectl.runs import (
     Beginning,
     FileLock,
@@ -21,11 +21,6 @@ from stagectl.runs import (
     write_json,
     write_whole,
 )
-
-
-def stored_recipe(paths: RunPaths, overrides: tuple[str, ...] = ()) -> Recipe:
-    """The recipe that the run keeps, with `KEY=VALUE` laid over it. Raises RecipeError."""
-    return read_resolved(paths.recipe, folder=Path(read_json(paths.identity)["folder"]), overrides=overrides)
 
 
 def resume(paths: RunPaths, recipe: Recipe, *, accept_changes: bool = False) -> RunStatus:
@@ -77,10 +72,7 @@ def _held(paths: RunPaths) -> RunExistsError:
 
 
 def _check_adoptable(paths: RunPaths, changed: list[str]) -> None:
-    trainer = read_json(paths.identity).get("trainer")
-    if not is_same_process(trainer):
-        message = f"{paths.run_id}: its job process is gone, and the process that trains is not the one that it started"
-        raise JobError(message, hint=f"end whatever holds {paths.events}")
+    stored_trainer(paths)
     if changed:
         message = f"the run {paths.run_id} still trains, under its own recipe; only its job process is gone"
         raise UsageError(message, hint=f"stop it first: stagectl stop {paths.run_id}")

@@ -1,0 +1,30 @@
+"""What a run's folder keeps for those who carry it: its recipe, and the process that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stagectl.errors import JobError
+from stagectl.recipe import Recipe, read_resolved
+from stagectl.runs import RunPaths, is_same_process, read_json
+
+
+def stored_recipe(paths: RunPaths, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe that the run keeps, with `KEY=VALUE` laid over it. Raises RecipeError."""
+    folder = read_json(paths.identity).get("folder", paths.folder)
+    return read_resolved(paths.recipe, folder=Path(folder), overrides=overrides)
+
+
+def stored_trainer(paths: RunPaths) -> dict[str, Any]:
+    """Who the training process is that the run's job started, and that still lives.
+
+    Raises:
+        JobError: What trains is not that process.
+    """
+    trainer = read_json(paths.identity).get("trainer") or {}
+    if not is_same_process(trainer):
+        message = f"{paths.run_id}: its job process is gone, and the process that trains is not the one that it started"
+        raise JobError(message, hint=f"end whatever holds {paths.events}")
+    return trainer
