@@ -31,8 +31,7 @@ def check(given: AbstractSet[str], overrides: list[str], recipes: int, output: s
     Raises:
         UsageError: An option does nothing there; it says what it goes with.
     """
-    if overrides and not recipes:
-        raise UsageError(f"'{overrides[0]}' overrides a recipe, and there is none", hint="name it: --recipe RECIPE")
+    check_overrides(overrides, recipes)
     for clashing, message in CLASHES.items():
         if given >= set(clashing):
             raise UsageError(message)
@@ -42,6 +41,12 @@ def check(given: AbstractSet[str], overrides: list[str], recipes: int, output: s
     _check_recipes(given, recipes)
     if "--report" not in given:
         _check_shown(given, output)
+
+
+def check_overrides(overrides: list[str], recipes: int) -> None:
+    """Refuse values that there is no recipe to lay over. Raises UsageError."""
+    if overrides and not recipes:
+        raise UsageError(f"'{overrides[0]}' overrides a recipe, and there is none", hint="name it: --recipe RECIPE")
 
 
 def _check_recipes(given: AbstractSet[str], recipes: int) -> None:

@@ -91,7 +91,7 @@ def command(
 
     sources, overrides = split(arguments)
     own = None if recipe else own_recipe(sources, overrides)
-    files = recipe or [*([own[0]] if own else [])]
+    files = recipe or ([own[0]] if own else [])
     axes = [read_axis(text) for text in sweep or []]
     check_axes(axes)
     cost = read_price(price, steps_per_second)

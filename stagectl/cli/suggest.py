@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from stagectl.cli.combinations import check_overrides
 from stagectl.cli.options import OutputOption, print_json, warn
 from stagectl.cli.recordings import (
     ArgumentsArgument,
@@ -28,7 +29,6 @@ from stagectl.cli.recordings import (
     columns_of,
     split,
 )
-from stagectl.errors import UsageError
 
 
 def command(
@@ -56,8 +56,7 @@ def command(
     from stagectl.view import show_suggestion
 
     sources, overrides = split(arguments)
-    if overrides and recipe is None:
-        raise UsageError(f"'{overrides[0]}' overrides a recipe, and there is none", hint="name it: --recipe RECIPE")
+    check_overrides(overrides, int(recipe is not None))
     loaded = load_recipe(recipe, overrides) if recipe else None
     if loaded:
         warn(loaded)

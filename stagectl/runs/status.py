@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -117,10 +117,6 @@ class RunStatus:
     def elapsed(self, now: float) -> float:
         """The seconds that its attempts have taken, those since the last event among them; not those between them."""
         return self.worked + (max(0.0, now - self.last_time) if self.at_work else 0.0)
-
-    def apply_all(self, events: Iterable[Event]) -> None:
-        for event in events:
-            self.apply(event)
 
     @property
     def stage(self) -> StageStatus | None:

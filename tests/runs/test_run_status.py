@@ -70,7 +70,8 @@ class Script:
     @property
     def status(self) -> RunStatus:
         status = RunStatus("r")
-        status.apply_all(json.loads(json.dumps(self.events)))
+        for event in json.loads(json.dumps(self.events)):
+            status.apply(event)
         return status
 
 

@@ -97,7 +97,8 @@ class Story:
     @property
     def status(self) -> RunStatus:
         status = RunStatus(self.run)
-        status.apply_all(self.events)
+        for event in self.events:
+            status.apply(event)
         return status
 
     def lines(self, first: int = 0) -> str:
