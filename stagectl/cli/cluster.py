@@ -107,8 +107,8 @@ def goes_on_on_cluster(paths: RunPaths) -> bool:
 
 def follow_if_away(paths: RunPaths) -> None:
     """Have a run on a cluster followed, so that its files here catch up; nothing for a run of this machine."""
-    from stagectl.launch.submit import KEY
     from stagectl.runs import read_json
+    from stagectl.runs.away import KEY
 
     if KEY in read_json(paths.identity):
         from stagectl.launch.follow import ensure_followed

@@ -23,10 +23,11 @@ from stagectl.errors import JobError, StagectlError
 from stagectl.job.stored import stored_recipe
 from stagectl.job.training import PYTHON
 from stagectl.launch.copy import RunCopy
-from stagectl.launch.sky import Place, Sky, SkyPilot, UnreachableError, has_ended, shown_state
-from stagectl.launch.submit import await_job, note, submission
+from stagectl.launch.sky import Place, Sky, SkyPilot, UnreachableError
+from stagectl.launch.submit import await_job, note, note_following, submission
 from stagectl.recipe import Recipe
 from stagectl.runs import EventLog, FileLock, RunPaths, is_locked, read_json, read_status
+from stagectl.runs.away import has_ended, shown_state
 
 T = TypeVar("T")
 
@@ -73,6 +74,7 @@ def follow(paths: RunPaths, sky: Sky, wait: Callable[[float], object] = time.sle
     except JobError as error:
         _end(paths, f"the launch failed: {error.message}")
         raise
+    note_following(paths)
     over = threading.Event()
     carrier = threading.Thread(target=_carry_requests, args=(paths, recipe, place, job, sky, over), daemon=True)
     carrier.start()

@@ -17,12 +17,6 @@ from typing import IO, Any, Protocol
 from stagectl.errors import JobError
 from stagectl.job.training import PYTHON
 
-ENDED_STATES = frozenset({"SUCCEEDED", "CANCELLED", "GONE"})  # and all that begin with FAILED
-KNOWN_STATES = ENDED_STATES | {
-    *("INIT", "PENDING", "SETTING_UP", "STARTING", "RUNNING", "WINDING_DOWN", "RECOVERING", "CANCELLING"),
-    *("FAILED", "FAILED_SETUP", "FAILED_DRIVER", "FAILED_PRECHECKS", "FAILED_NO_RESOURCE", "FAILED_CONTROLLER"),
-}
-
 
 class UnreachableError(JobError):
     """The API server does not answer; what was asked may have been done or not."""
@@ -67,15 +61,6 @@ class Sky(Protocol):
 
     def down(self, place: Place) -> None:
         """Give the cluster back; that it is gone already is fine."""
-
-
-def has_ended(state: str) -> bool:
-    return state in ENDED_STATES or state.startswith("FAILED")
-
-
-def shown_state(state: str) -> str:
-    """The state as people are told it: one of a SkyPilot newer than this is named, and not guessed at."""
-    return state if state in KNOWN_STATES else f"unknown ({state})"
 
 
 class SkyPilot:

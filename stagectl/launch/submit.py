@@ -15,8 +15,7 @@ from typing import Any
 from stagectl.errors import JobError, RunExistsError
 from stagectl.launch.sky import Place, Sky, UnreachableError
 from stagectl.runs import FileLock, RunPaths, read_json, write_json
-
-KEY = "sky"  # in the run's identity: place, request, job
+from stagectl.runs.away import KEY
 
 
 def submit(paths: RunPaths, place: Place, task: Callable[[], Mapping[str, Any]], sky: Sky) -> int | None:
@@ -91,6 +90,11 @@ def submission(paths: RunPaths) -> dict[str, Any]:
 def note(paths: RunPaths, **facts: Any) -> None:
     """Keep what SkyPilot said last, beside the submission."""
     _keep(paths, {**submission(paths), "seen": facts})
+
+
+def note_following(paths: RunPaths) -> None:
+    """Keep that the following begins now: what did not come before is no silence of the job's."""
+    _keep(paths, {**submission(paths), "followed": round(time.time(), 3)})
 
 
 def _keep(paths: RunPaths, record: dict[str, Any]) -> None:

@@ -2,6 +2,9 @@
 
 from stagectl.runs.attempts import folded as folded
 from stagectl.runs.attempts import lost_orders as lost_orders
+from stagectl.runs.away import Away as Away
+from stagectl.runs.away import Machine as Machine
+from stagectl.runs.away import read_away as read_away
 from stagectl.runs.checkpoints import Beginning as Beginning
 from stagectl.runs.checkpoints import Checkpoint as Checkpoint
 from stagectl.runs.checkpoints import commit_checkpoint as commit_checkpoint
@@ -39,6 +42,8 @@ from stagectl.runs.paths import RunPaths as RunPaths
 from stagectl.runs.process import is_same_process as is_same_process
 from stagectl.runs.process import living as living
 from stagectl.runs.process import process_identity as process_identity
+from stagectl.runs.spending import Spending as Spending
+from stagectl.runs.spending import spending as spending
 from stagectl.runs.status import RunStatus as RunStatus
 from stagectl.runs.status import StatusReader as StatusReader
 from stagectl.runs.status import read_status as read_status

@@ -7,8 +7,10 @@ import time
 from typing import Any
 
 from stagectl.curriculum import Term
+from stagectl.runs.away import Away, shown_state
 from stagectl.runs.events import Event
 from stagectl.runs.liveness import ENDED, Liveness, elapsed, judge
+from stagectl.runs.spending import Spending, spending
 from stagectl.runs.status import RunStatus
 
 END_KEYS = ("outcome", "stage", "name", "step", "performance", "reason")
@@ -20,12 +22,14 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
     """A run's status as the plain data that `-o json` prints (docs/json.md)."""
     now = time.time() if now is None else now
     state, detail = judge(status, liveness, now)
+    spent = spending(status, liveness.away, state, now)
     return {
         "run": status.run_id,
         "recipe": status.recipe,
         "backend": status.backend,
         "state": state,
         "detail": detail,
+        "cluster": None if liveness.away is None else _cluster_data(liveness.away, spent, now),
         "created": status.created,
         "elapsed_seconds": round(elapsed(status, state, now), 3),
         "last_event_age_seconds": round(max(0.0, now - status.last_time), 3),
@@ -38,7 +42,7 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
         "stage_name": status.name_of(status.current) or None,
         "waiting_for": [] if state in ENDED else [term_data(term) for term in status.waiting_for()],
         "decided_by": status.target,
-        "stages": [_stage_data(status, index) for index in range(len(status.stages))],
+        "stages": [_stage_data(status, index, spent) for index in range(len(status.stages))],
         "transitions": [transition_data(event) for event in status.transitions],
         "end": None if status.end is None else {key: status.end[key] for key in END_KEYS},
         "evaluations": {
@@ -60,7 +64,22 @@ def transition_data(event: Event) -> dict[str, Any]:
     return {key: event.get(key) for key in TRANSITION_KEYS}
 
 
-def _stage_data(status: RunStatus, index: int) -> dict[str, Any]:
+def _cluster_data(away: Away, spent: Spending | None, now: float) -> dict[str, Any]:
+    machine = away.machine
+    return {
+        "infra": machine and machine.infra,
+        "cluster": machine.cluster if machine else away.cluster,
+        "region": machine and machine.region,
+        "job": away.job,
+        "state": shown_state(away.state) if away.state else None,
+        "state_age_seconds": round(max(0.0, now - away.seen), 3) if away.state else None,
+        "hourly": machine and machine.hourly,
+        "spent": spent and round(spent.total, 4),
+        "machines": len(away.machines),
+    }
+
+
+def _stage_data(status: RunStatus, index: int, spent: Spending | None) -> dict[str, Any]:
     entry = status.stages[index]
     stage, group = entry.stage, status.curriculum[entry.top]
     by_performance = stage.transition_criteria != "time" and stage.transition_criteria and not stage.advance_when
@@ -79,4 +98,5 @@ def _stage_data(status: RunStatus, index: int) -> dict[str, Any]:
         "transition_criteria": "advance_when" if stage.advance_when else stage.transition_criteria,
         "performance_threshold": stage.threshold_at(status.steps_in(index)) if by_performance else None,
         "time_threshold_steps": stage.time_threshold_steps if stage.transition_criteria == "time" else None,
+        "spent": spent and round(spent.stages[index], 4),
     }

@@ -36,6 +36,7 @@ class StageStatus:
     episodes: int = 0
     performance: float | None = None
     history: list[tuple[int, float]] = field(default_factory=list)
+    times: list[tuple[float, float | None]] = field(default_factory=list)  # when each visit began and ended
 
     def record(self, step: int, performance: float) -> None:
         self.performance = performance
@@ -43,13 +44,19 @@ class StageStatus:
         if len(self.history) > HISTORY:
             del self.history[::2]
 
-    def enter(self, step: int) -> None:
+    def enter(self, step: int, time: float) -> None:
         """Begin a visit, with nothing seen in it yet."""
         self.entered, self.left = step, None
+        self.times.append((time, None))
         self.applied = False
         self.visits += 1
         self.episodes, self.performance = 0, None
         self.history.clear()
+
+    def leave(self, step: int, time: float) -> None:
+        self.left = step
+        if self.times:  # a stage that a changed recipe added to the group that is on was never entered
+            self.times[-1] = (self.times[-1][0], time)
 
 
 @dataclass(slots=True)
@@ -74,6 +81,7 @@ class RunStatus:
     last_time: float = 0.0
     at_work: bool = False
     worked: float = 0.0
+    ends: list[float] = field(default_factory=list)  # when it ended, each time that it did
     resumed: Event | None = None
     ended: Event | None = None
     end: Event | None = None
@@ -112,6 +120,8 @@ class RunStatus:
         if kind == "attempt_started" and self.started is None:
             self.started, self.worked = time, 0.0  # until then it tells how long it waited
         self.at_work = kind not in AT_REST and (self.at_work or kind in ("run_created", "attempt_started"))
+        if kind == "run_ended":
+            self.ends.append(time)
         self.last_time = time
 
     def elapsed(self, now: float) -> float:
@@ -206,6 +216,7 @@ class RunStatus:
             self.end = None
             for entry in self._of(self.current):
                 entry.left = None
+                entry.times.append((self.last_time, None))
 
     def _on_ready(self, event: Event) -> None:
         self.ready = True
@@ -263,11 +274,11 @@ class RunStatus:
     def _enter(self, top: int, step: int) -> None:
         self.current = top
         for entry in self._of(top):
-            entry.enter(step)
+            entry.enter(step, self.last_time)
 
     def _leave(self, top: int, step: int) -> None:
         for entry in self._of(top):
-            entry.left = step
+            entry.leave(step, self.last_time)
 
     def _on_run_ended(self, event: Event) -> None:
         self.ended = _having(event, "outcome", "message")

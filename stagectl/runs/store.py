@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stagectl.errors import RunExistsError, RunNotFoundError, UsageError, nearest
+from stagectl.errors import DamagedRunError, RunExistsError, RunNotFoundError, UsageError, nearest
 from stagectl.runs.attempts import folded
+from stagectl.runs.away import has_ended, read_away
 from stagectl.runs.events import EventLog, EventReader
-from stagectl.runs.files import make_folder, storage_error, write_json, write_whole
+from stagectl.runs.files import make_folder, read_json, storage_error, write_json, write_whole
 from stagectl.runs.locks import is_locked
 from stagectl.runs.paths import RunPaths, home, runs_folder
 
@@ -110,19 +111,35 @@ def find_removable(name: str) -> RunPaths:
 
 
 def remove_run(paths: RunPaths) -> None:
-    """Remove a run's folder. Raises RunExistsError while a process holds it."""
+    """Remove a run's folder. Raises RunExistsError while a process holds it, here or on a cluster."""
     if any(map(is_locked, (paths.lock, paths.events, paths.mirror_lock))):
         if any(event["event"] == "run_ended" for event in folded(EventReader(paths.events).read())):
             message = f"the run {paths.run_id} has ended, but its W&B mirror is still sending"
             raise RunExistsError(message, hint="try again in half a minute")
         hint = f"stop it first: stagectl stop {paths.run_id}"
         raise RunExistsError(f"the run {paths.run_id} is live and stays", hint=hint)
+    _check_not_away(paths)
     if paths.folder.is_symlink():
         raise UsageError(f"{paths.folder} is a link; what it points to stays")
     try:
         shutil.rmtree(paths.folder)
     except OSError as error:
         raise storage_error(paths.folder, error) from None
+
+
+def _check_not_away(paths: RunPaths) -> None:
+    """A run on a cluster goes when its end is known: nothing else here knows of the machines that cost money."""
+    try:
+        away = read_away(read_json(paths.identity))
+        if away is None or has_ended(away.state):
+            return
+        if any(event["event"] == "run_ended" for event in EventReader(paths.events, after=away.after).read()):
+            return
+    except DamagedRunError:  # it tells nothing any more
+        return
+    message = f"the run {paths.run_id} was submitted to a cluster, and its end is not known here"
+    hint = f"see how it is: stagectl status {paths.run_id}; end it: stagectl stop {paths.run_id}"
+    raise RunExistsError(message, hint=hint)
 
 
 def _created(folder: Path) -> tuple[int, str]:

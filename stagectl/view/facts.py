@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from stagectl.curriculum import Stage, Term
 from stagectl.curriculum.evidence import shown
-from stagectl.runs import ENDED, Event, Liveness, RunStatus, judge
+from stagectl.runs import ENDED, Away, Event, Liveness, RunStatus, Spending, judge, spending
+from stagectl.runs.away import shown_state
 from stagectl.runs.liveness import elapsed
 from stagectl.runs.status import EVALUATION
 from stagectl.view.estimate import budget_seconds, estimate_seconds
 from stagectl.view.lines import DIM, Part
-from stagectl.view.words import TIMEOUTS, age, clean, duration, score, short_steps, steps, versus
+from stagectl.view.words import TIMEOUTS, age, clean, dollars, duration, score, short_steps, steps, versus
 
 OLD_SECONDS = 10.0
 WORRYING_SECONDS = 60.0
@@ -20,6 +21,8 @@ STATE_STYLES = {
     "starting": "cyan",
     "running": "green",
     "stalled": "yellow",
+    "recovering": "yellow",
+    "unfollowed": "yellow",
     "completed": "green",
     "budget_spent": "yellow",
     "stopped": "yellow",
@@ -31,17 +34,25 @@ _SIGNS = {"completed": "✓", "failed": "✗", "crashed": "✗", "stopped": "■
 
 @dataclass(frozen=True)
 class Facts:
-    """A run's state in words and its times, judged once for a whole picture."""
+    """A run's state in words, its times and costs, judged once for a whole picture."""
 
     state: str
     detail: str
     elapsed: float
     rate: float | None
     silence: float
+    away: Away | None
+    seen: float  # how long ago SkyPilot said what it said last
+    spending: Spending | None
 
     @property
     def over(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def paid(self) -> Spending | None:
+        """What it costs, where a price is known and it is not free."""
+        return self.spending if self.spending and (self.spending.hourly or self.spending.total) else None
 
     @property
     def word(self) -> str:
@@ -65,7 +76,10 @@ def judged(status: RunStatus, liveness: Liveness, now: float) -> Facts:
     if over:
         rate = status.step / seconds if seconds > 0 and status.step else None
     silence = max(0.0, now - status.last_time) if status.last_time else 0.0
-    return Facts(state, clean(detail), seconds, rate, silence)
+    away = liveness.away
+    seen = now - away.seen if away is not None else 0.0
+    spent = spending(status, away, state, now)
+    return Facts(state, clean(detail), seconds, rate, silence, away, seen, spent)
 
 
 def sayings(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
@@ -73,6 +87,8 @@ def sayings(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
     said: list[tuple[str, list[Part]]] = []
     if facts.detail:
         said.append((facts.word, [(facts.detail, facts.style)]))
+    if facts.away is not None:
+        said.append(("cluster", [(text, "") for text in _whereabouts(facts, facts.away)]))
     if status.stage is not None and not facts.over:
         said += _prospects(status)
     said += _evaluations(status)
@@ -118,6 +134,23 @@ def resumed_words(event: Event) -> str:
     where = "begins again at step 0" if event["path"] is None else f"goes on from step {steps(event['step'])}"
     passed_over = "".join(f"; passed over: {clean(reason)}" for reason in event["rejected"])
     return f"{where}: {clean(event['reason'])}{passed_over}"
+
+
+def _whereabouts(facts: Facts, away: Away) -> list[str]:
+    """Where a run's job is, what SkyPilot says of it, and what it costs."""
+    machine = away.machine
+    told = [machine.infra, machine.cluster] if machine else [away.cluster or "managed by SkyPilot"]
+    if machine and machine.region not in machine.infra:
+        told.append(machine.region)
+    if away.job is not None:
+        told.append(f"job {away.job}")
+    if away.state and not facts.over and "SkyPilot said" not in facts.detail:
+        told.append(f"SkyPilot said {shown_state(away.state)} {age(facts.seen)}")
+    if facts.paid:
+        if not facts.over:
+            told.append(f"{dollars(facts.paid.hourly)}/h")
+        told.append(f"≈ {dollars(facts.paid.total)} spent")
+    return [clean(text) for text in told]
 
 
 def _prospects(status: RunStatus) -> list[tuple[str, list[Part]]]:
@@ -180,6 +213,6 @@ def _troubles(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
         said.append(("stop", [("asked for; the trainer ends at its next step", "yellow")]))
     if status.last_time and facts.silence >= OLD_SECONDS:
         worrying = not facts.over and facts.silence >= WORRYING_SECONDS
-        label = "ended" if status.ended else "last event"
+        label = "ended" if facts.over and status.ended else "last event"
         said.append((label, [(age(facts.silence), "yellow" if worrying else DIM)]))
     return said

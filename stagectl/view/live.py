@@ -18,6 +18,7 @@ from stagectl.view.plain import PROGRESS_EVENTS, PlainLines
 
 POLL_SECONDS = 0.25
 LIVENESS_SECONDS = 1.0
+UNTOLD = ENDED | {"stalled", "recovering", "unfollowed"}  # the states that may come without an event
 
 _HOLD, _RELEASE = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output: what comes between is shown at once
 _CLEAR = "\x1b[H\x1b[2J"
@@ -86,12 +87,14 @@ class _Quiet:
 
 
 class _Plain(_Quiet):
-    """A line an event. Of the progress that was made before it looked, only the last is told."""
+    """A line an event, and what no event tells. Of the progress made before it looked, only the last is told."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
+        self._clock = clock
         self._lines = PlainLines()
         self._caught_up = False
+        self._state = ""
 
     def events(self, events: Iterable[Event], status: RunStatus) -> None:
         progress: Event | None = None
@@ -104,11 +107,16 @@ class _Plain(_Quiet):
             self._tell(progress, status)
         self._caught_up = True
 
-    def last(self, status: RunStatus, alive: Liveness) -> None:
-        """What no event tells: that the run is over without a recorded end."""
-        if status.ended is None:
-            state, detail = judge(status, alive)
+    def frame(self, status: RunStatus, alive: Liveness) -> None:
+        """Where it is in trouble, or over without a recorded end."""
+        state, detail = judge(status, alive, self._clock())
+        told = state in ENDED and status.ended is not None
+        if state != self._state and state in UNTOLD and not told:
             write_line(self._console, f"{state}: {detail}")
+        self._state = state
+
+    def last(self, status: RunStatus, alive: Liveness) -> None:
+        self.frame(status, alive)
 
     def _tell(self, event: Event, status: RunStatus) -> None:
         line = self._lines.line(event, status)
@@ -161,4 +169,4 @@ class _Picture(_Quiet):
 def _shown(kind: ProgressKind, console: Console, clock: Callable[[], float]) -> AbstractContextManager[_Display]:
     if kind == "rich":
         return _Picture(console, clock)
-    return nullcontext(_Plain(console) if kind == "plain" else _Quiet())
+    return nullcontext(_Plain(console, clock) if kind == "plain" else _Quiet())

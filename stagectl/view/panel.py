@@ -8,7 +8,7 @@ from rich.text import Text
 from stagectl.runs import Event, Liveness, RunStatus
 from stagectl.view.facts import Facts, judged, sayings
 from stagectl.view.lines import DIM, aligned, bar, fitted, joined, labelled, padded, spread
-from stagectl.view.stages import gauge, name_of, place_of, scale, stage_lines
+from stagectl.view.stages import gauge, name_of, place_of, scale, spent_in, stage_lines
 from stagectl.view.words import NO_DATA, clean, duration, percent, score, sparkline, steps
 
 SHOWN_TRANSITIONS = 5
@@ -113,7 +113,8 @@ def transition_cells(event: Event) -> tuple[str, str, str, str]:
 
 
 def _stage_table(status: RunStatus, facts: Facts) -> str:
-    header = ("STAGE", "NAME", "", "VALUE", "TARGET", "STEPS", "EPISODES", "PERFORMANCE", "ENTERED", "LEFT")
+    header = ["STAGE", "NAME", "", "VALUE", "TARGET", "STEPS", "EPISODES", "PERFORMANCE", "ENTERED", "LEFT"]
+    header += ["SPENT"] if facts.paid else []
     rows = []
     for index, entry in enumerate(status.stages):
         meter = gauge(status, index)
@@ -128,6 +129,7 @@ def _stage_table(status: RunStatus, facts: Facts) -> str:
                 f"{entry.episodes:,}",
                 score(entry.performance),
                 *("—" if step is None else steps(step) for step in (entry.entered, entry.left)),
+                *((spent_in(status, index, facts),) if facts.paid else ()),
             )
         )
     return aligned(header, rows, frozenset(header[3:]))

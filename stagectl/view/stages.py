@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ from stagectl.runs.status import StageStatus
 from stagectl.view.facts import Facts
 from stagectl.view.grid import gap_for
 from stagectl.view.lines import DIM, bar, fitted, padded
-from stagectl.view.words import NOTHING, clean, score, short_steps, steps, versus
+from stagectl.view.words import NOTHING, clean, dollars, score, short_steps, steps, versus
 
 Place = Literal["done", "current", "halted", "broken", "rehearsed", "later"]
 _MARKS = {
@@ -49,36 +50,35 @@ def stage_lines(status: RunStatus, facts: Facts, width: int) -> list[Text]:
     """A header and a line a stage, each at most `width` cells."""
     gauges = [gauge(status, index) for index in range(len(status.stages))]
     values = [_of(g) for g in gauges]
-    counts = [(_count(e, status.steps_in(i)), _count(e, e.episodes)) for i, e in enumerate(status.stages)]
     names = [f"{entry.top + 1} {name_of(status, entry)}" for entry in status.stages]
     gap = gap_for(width)
-    heads = ("steps", "episodes" if gap > 1 else "ep.")
-    tails = [max(cell_len(heads[k]), *(cell_len(c[k]) for c in counts)) for k in (0, 1)]
+    counts = {
+        "steps": [_count(e, status.steps_in(i)) for i, e in enumerate(status.stages)],
+        "episodes" if gap > 1 else "ep.": [_count(e, e.episodes) for e in status.stages],
+    }
+    if facts.paid and gap > 1:
+        counts["spent"] = [spent_in(status, i, facts) for i in range(len(status.stages))]
+    tails = {head: max(map(cell_len, [head, *column])) for head, column in counts.items()}
     value_width = max(map(cell_len, values))
-    free = width - 4 - 4 * gap - value_width - sum(tails)
+    free = width - 4 - (2 + len(counts)) * gap - value_width - sum(tails.values())
     name_width = min(max(5, *map(cell_len, names)), max(8, free * 2 // 5))
     bar_width = free - name_width
     space = " " * gap
 
-    def row(cells: tuple[Text | str, Text | str, Text | str, str, str, str], style: str = "") -> Text:
-        mark, name, picture, value, inside, episodes = cells
-        line = Text.assemble(" ", mark, " ", name, space, picture, space, value, space, inside, space, episodes)
+    def row(mark: Text | str, name: Text | str, picture: Text | str, ends: Iterable[str], style: str = "") -> Text:
+        widths = (value_width, *tails.values())
+        cells = [picture, *(padded(end, size, right=True) for end, size in zip(ends, widths, strict=True))]
+        line = Text.assemble(" ", mark, " ", name, *(part for cell in cells for part in (space, cell)))
         line.stylize_before(style)
         return fitted(line, width)
 
-    head = (" ", padded("stage", name_width), " " * bar_width, " " * value_width)
-    lines = [row((*head, padded(heads[0], tails[0], right=True), padded(heads[1], tails[1], right=True)), DIM)]
+    lines = [row(" ", padded("stage", name_width), " " * bar_width, ("", *counts), DIM)]
     for index, meter in enumerate(gauges):
         place = place_of(status, index, facts)
-        cells = (
-            Text(*_MARKS[place]),
-            Text(padded(names[index], name_width), "bold" if place == "current" else ""),
-            bar(bar_width, meter.share, _bar_style(place, meter), mark=meter.mark),
-            padded(values[index], value_width, right=True),
-            padded(counts[index][0], tails[0], right=True),
-            padded(counts[index][1], tails[1], right=True),
-        )
-        lines.append(row(cells, DIM if place == "later" else ""))
+        name = Text(padded(names[index], name_width), "bold" if place == "current" else "")
+        picture = bar(bar_width, meter.share, _bar_style(place, meter), mark=meter.mark)
+        ends = (values[index], *(column[index] for column in counts.values()))
+        lines.append(row(Text(*_MARKS[place]), name, picture, ends, DIM if place == "later" else ""))
     return lines
 
 
@@ -86,6 +86,11 @@ def name_of(status: RunStatus, entry: StageStatus) -> str:
     """A stage's name; of a member of a group the group's too."""
     group = status.curriculum[entry.top]
     return clean(f"{group.name}/{entry.stage.name}" if group.parallel else entry.stage.name)
+
+
+def spent_in(status: RunStatus, index: int, facts: Facts) -> str:
+    """What was spent in a stage."""
+    return dollars(facts.paid.stages[index]) if facts.paid and status.stages[index].times else NOTHING
 
 
 def place_of(status: RunStatus, index: int, facts: Facts) -> Place:

@@ -8,6 +8,8 @@ import time
 import unicodedata
 from collections.abc import Sequence
 
+from stagectl.runs.liveness import age as age
+
 NOTHING = "—"
 NO_DATA = "no data"
 HEIGHTS = "▁▂▃▄▅▆▇"
@@ -61,15 +63,6 @@ def duration(seconds: float) -> str:
     return f"{total // 86_400}d {total % 86_400 // 3600:02}h"
 
 
-def age(seconds: float) -> str:
-    """`12 s ago`, `3 min ago`, `2 h ago`, `5 d ago`."""
-    total = int(max(0.0, seconds))
-    for unit, word in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if total >= unit:
-            return f"{total // unit} {word} ago"
-    return f"{total} s ago"
-
-
 def moment(when: float) -> str:
     """A wall-clock time here: `2026-11-25 09:03:17`."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
@@ -91,6 +84,13 @@ def versus(value: float | None, target: float) -> tuple[str, str]:
     while decimals < 6 and float(f"{value:.{decimals}f}") >= target:
         decimals += 1
     return f"{value:,.{decimals}f}", goal
+
+
+def dollars(amount: float) -> str:
+    """`$0.42`, `$1,240`; what is less than half a cent is told as `< $0.01`."""
+    if 0 < amount < 0.005:
+        return "< $0.01"
+    return f"${amount:,.2f}" if amount < 1000 else f"${amount:,.0f}"
 
 
 def percent(share: float) -> str:

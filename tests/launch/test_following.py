@@ -15,10 +15,11 @@ from stagectl.errors import JobError
 from stagectl.job.lines import Output, event_line, output_line
 from stagectl.launch.fake import FakeServer, FakeSky
 from stagectl.launch.follow import follow, request_command
-from stagectl.launch.sky import Place, has_ended, shown_state
+from stagectl.launch.sky import Place
 from stagectl.launch.submit import submission, submit
 from stagectl.recipe import load_recipe, write_resolved
 from stagectl.runs import RunPaths, create_run, read_events, read_status, write_json
+from stagectl.runs.away import has_ended, shown_state
 
 PLACE = Place("r-1", "r-1")
 

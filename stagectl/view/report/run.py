@@ -12,13 +12,13 @@ from stagectl.view.report.chart import Bar, Chart, Line, Panel, Row, curves_pane
 from stagectl.view.report.html import Cell, Child, table, tag
 from stagectl.view.report.page import Palette, Section, foldable, page
 from stagectl.view.report.story import STAGES, Attempt, Story, story_of
-from stagectl.view.stages import gauge, name_of, place_of
-from stagectl.view.words import NOTHING, clean, duration, moment, score, steps
+from stagectl.view.stages import gauge, name_of, place_of, spent_in
+from stagectl.view.words import NOTHING, clean, dollars, duration, moment, score, steps
 
 MANY = 12
 SHOWN_ATTEMPTS = 8  # in the chart; the table has all
 _NOT_COLOURED = 7
-_AGES = ("ended", "last event")  # which a page that is kept outlives
+_NOT_SAID = ("ended", "last event", "cluster")  # ages, which a page that is kept outlives
 
 
 def run_report(run_id: str, events: Iterable[Event], liveness: Liveness, recipe: str, now: float) -> str:
@@ -70,7 +70,7 @@ def _answer(status: RunStatus, facts: Facts, palette: Palette) -> list[Cell]:
     said = [
         f"{label}: {' · '.join(text for text, _ in parts)}"
         for label, parts in sayings(status, facts)
-        if label and label not in _AGES
+        if label and label not in _NOT_SAID
     ]
     if said:
         words.append(tag("span", "; ".join(said), class_="aside"))
@@ -89,6 +89,10 @@ def _facts(status: RunStatus, facts: Facts) -> list[tuple[str, Cell]]:
     ]
     if facts.rate:
         told.append(("speed", f"{facts.rate:,.0f} steps/s"))
+    if facts.away is not None and facts.away.machine is not None:
+        told.append(("cluster", clean(facts.away.machine.infra)))
+    if facts.paid:
+        told.append(("spent", f"≈ {dollars(facts.paid.total)}"))
     told.append(("began", moment(status.started or status.created)))
     if status.attempt > 1:
         told.append(("attempts", str(status.attempt)))
@@ -137,7 +141,18 @@ def _attempt_bar(attempt: Attempt) -> Bar:
 
 
 def _stages(status: RunStatus, facts: Facts, palette: Palette) -> Child:
-    header = ("stage", "", "value", "target", "entered", "left", "steps", "episodes", "visits")
+    header = (
+        "stage",
+        "",
+        "value",
+        "target",
+        "entered",
+        "left",
+        "steps",
+        "episodes",
+        "visits",
+        *(("spent",) if facts.paid else ()),
+    )
     rows: list[tuple[Cell, ...]] = []
     for index, entry in enumerate(status.stages):
         meter = gauge(status, index)
@@ -151,6 +166,7 @@ def _stages(status: RunStatus, facts: Facts, palette: Palette) -> Child:
                 steps(status.steps_in(index)),
                 f"{entry.episodes:,}",
                 str(entry.visits),
+                *((spent_in(status, index, facts),) if facts.paid else ()),
             )
         )
     return table("stages", header, rows, range(2, len(header))) if rows else None

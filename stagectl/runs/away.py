@@ -1,0 +1,98 @@
+"""A run on a cluster: where it is, and what SkyPilot said of it last.
+
+It stands in the run's identity, where the process that submits and follows the run keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stagectl.errors import DamagedRunError
+
+KEY = "sky"  # in the identity: place, request, job, seen, machines, …
+ENDED_STATES = frozenset({"SUCCEEDED", "CANCELLED", "GONE"})  # and all that begin with FAILED
+KNOWN_STATES = ENDED_STATES | {
+    *("INIT", "PENDING", "SETTING_UP", "STARTING", "RUNNING", "WINDING_DOWN", "RECOVERING", "CANCELLING"),
+    *("FAILED", "FAILED_SETUP", "FAILED_DRIVER", "FAILED_PRECHECKS", "FAILED_NO_RESOURCE", "FAILED_CONTROLLER"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a run's job is on, `since` when, in seconds since the epoch.
+
+    `hourly`: dollars an hour for all its nodes together; None where no price is known, 0 where it is free.
+    """
+
+    infra: str
+    cluster: str
+    region: str
+    hourly: float | None
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A run that was submitted to a cluster.
+
+    Attributes:
+        name: The job's.
+        cluster: The cluster that it was sent to; None where SkyPilot manages the job.
+        job: The job's number, once SkyPilot has told it.
+        submitted: When.
+        state: What SkyPilot said of the job last, in its words; empty before the first word.
+        seen: When it said that.
+        followed: When the process that follows the run began to.
+        machines: One after the other; a recovery brings another one.
+        after: The event that was the run's last one when it was submitted: an end up to there is an earlier one's.
+    """
+
+    name: str
+    cluster: str | None
+    job: int | None
+    submitted: float
+    state: str
+    seen: float
+    followed: float
+    machines: tuple[Machine, ...]
+    after: int
+
+    @property
+    def machine(self) -> Machine | None:
+        """The one that it is on, or was on last."""
+        return self.machines[-1] if self.machines else None
+
+
+def read_away(identity: Mapping[str, Any]) -> Away | None:
+    """What a run's identity tells of its cluster; None for a run of this machine. Raises DamagedRunError."""
+    record = identity.get(KEY)
+    if not record:
+        return None
+    try:
+        seen = record.get("seen", {})
+        return Away(
+            name=record["place"]["name"],
+            cluster=record["place"]["cluster"],
+            job=record.get("job"),
+            submitted=float(record["time"]),
+            state=seen.get("state", ""),
+            seen=float(seen.get("time", 0)),
+            followed=float(record.get("followed", 0)),
+            machines=tuple(Machine(**machine) for machine in record.get("machines", ())),
+            after=int(record.get("after", 0)),
+        )
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        message = f"the run {identity.get('run')}: what its run.json tells of its cluster makes no sense: {error!r}"
+        raise DamagedRunError(message) from error
+
+
+def has_ended(state: str) -> bool:
+    """Whether SkyPilot says of a job that it is over."""
+    return state in ENDED_STATES or state.startswith("FAILED")
+
+
+def shown_state(state: str) -> str:
+    """The state as people are told it: one of a SkyPilot newer than this is named, and not guessed at."""
+    return state if state in KNOWN_STATES else f"unknown ({state})"
