@@ -97,10 +97,13 @@ def _secrets(recipe: Recipe, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _setup(python: str | None, own: str | None, wheel: str, extra: str) -> str:
-    """The user's setup, then an environment where none is named, then stagectl into it."""
+    """The user's setup, then an environment where none is named, then stagectl into it.
+
+    SkyPilot brings `uv` to every machine, and not always onto its path.
+    """
     made = f"{ENVIRONMENT}/bin/python"
-    make = f"""[ -x {made} ] || if command -v uv > /dev/null; then
-  uv venv --quiet --seed --python '>=3.11' {ENVIRONMENT}
+    make = f"""[ -x {made} ] || if uv=$(PATH="$PATH:$HOME/.local/bin" command -v uv); then
+  "$uv" venv --quiet --seed --python '>=3.11' {ENVIRONMENT}
 else
   python3 -m venv {ENVIRONMENT}
 fi

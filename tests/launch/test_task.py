@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,20 @@ def test_a_named_interpreter_is_the_training_environment(tmp_path: Path) -> None
     assert "venv" not in data["setup"]
     assert "'/opt/my env/bin/python' -m pip install --quiet ~/.stagectl-launch/doorkey-1/s.whl\n" in data["setup"]
     assert "exec '/opt/my env/bin/python' -P -m stagectl.job.cluster" in data["run"]
+
+
+def test_the_training_environment_is_made_by_the_uv_that_skypilot_brings(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / ".local/bin").mkdir(parents=True)
+    uv = home / ".local/bin/uv"
+    uv.write_text(
+        '#!/bin/sh\nmade="$HOME/stagectl-env/bin/python"; mkdir -p "${made%/*}"\n'
+        'printf \'#!/bin/sh\\necho "$@" > ~/pip\\n\' > "$made"; chmod +x "$made"\n'
+    )
+    uv.chmod(0o755)
+    setup = task(tmp_path, "")["setup"]
+    subprocess.run(["bash", "-c", setup], check=True, env={"HOME": str(home), "PATH": "/usr/bin:/bin"})
+    assert (home / "pip").read_text().startswith("-m pip install")
 
 
 def test_a_secret_is_named_by_the_recipe_valued_by_the_environment_and_hidden_when_shown(tmp_path: Path) -> None:
