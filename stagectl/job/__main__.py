@@ -7,10 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from stagectl.errors import DamagedRunError, StagectlError
+from stagectl.job.leader import Leader
+from stagectl.job.requests import heed_sigterm, is_taken_away
+from stagectl.job.say import say
 from stagectl.job.stored import stored_recipe
+from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON, adopt_attempt, end_processes, run_attempt, training_command
 from stagectl.recipe import Recipe, fingerprint
 from stagectl.runs import (
@@ -22,6 +28,7 @@ from stagectl.runs import (
     RunStatus,
     find_beginning,
     find_untold,
+    has_trained,
     may_restart,
     outcome_of,
     process_identity,
@@ -33,6 +40,8 @@ from stagectl.runs import (
 )
 
 MIRROR_SECONDS = 30.0
+TAKEN_SECONDS = 600  # a machine that was to be taken away and is still there after so long stays
+TOLD_SECONDS = 2.0  # who ends the machine's processes tells them one after another
 IDLE_ATTEMPTS = 3  # so many in a row that save no checkpoint beyond the one they began from end the run
 
 
@@ -46,7 +55,7 @@ def main(arguments: list[str]) -> int:
     held = int(arguments[1]) if len(arguments) > 1 else -1
     with FileLock(paths.lock, held) as lock:
         if not lock.acquire():
-            _say(f"another job process has the run {paths.run_id}")
+            say(f"another job process has the run {paths.run_id}")
             return 6
         try:
             outcome, mirror = _run(paths)
@@ -56,7 +65,7 @@ def main(arguments: list[str]) -> int:
                 _write_end(paths, Ending(None, failure=f"the job process failed: {reason}"))
             if not isinstance(error, StagectlError):
                 raise
-            _say(str(error))
+            say(str(error))
             return error.exit_code
     if mirror is not None:  # whoever goes on with the run need not wait for W&B
         _end_mirror(mirror)
@@ -70,44 +79,55 @@ def _run(paths: RunPaths) -> tuple[str, subprocess.Popen[bytes] | None]:
     recipe = stored_recipe(paths)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    if recipe.launch.backend == "sky" and recipe.launch.managed:  # this machine is taken away, and the run goes on
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    else:
-        signal.signal(signal.SIGTERM, lambda *_: write_json(paths.stop_request, {"by": "SIGTERM"}))
-    run = _Run(paths, recipe, identity.get("accepted_recipes", []))
-    return _write_end(paths, run.train()), run.mirror
+    heed_sigterm(paths, recipe)
+    nodes = find_nodes(recipe, os.environ)
+    with contextlib.nullcontext() if nodes is None else Leader(nodes, paths.run_id) as leader:
+        run = _Run(paths, recipe, identity.get("accepted_recipes", []), leader)
+        return _write_end(paths, run.train()), run.mirror
 
 
 class _Run:
     """A run's attempts, one after another, until one ends the run.
 
     An attempt that made progress, that is saved a checkpoint beyond the one it began from, is followed by another
-    where its process died; a few in a row without progress are the last.
+    where its process died; a few in a row without progress are the last. So is one that stopped because its machine is
+    being taken away, once it is clear that the machine stays: until then the run is as it is found on the next one.
     """
 
-    def __init__(self, paths: RunPaths, recipe: Recipe, accepted: list[str]) -> None:
+    def __init__(
+        self,
+        paths: RunPaths,
+        recipe: Recipe,
+        accepted: list[str],
+        leader: Leader | None = None,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
         self.mirror: subprocess.Popen[bytes] | None = None
         self._paths = paths
         self._recipe = recipe
         self._accepted = accepted  # fingerprints of the recipes that this one took over from
+        self._leader = leader
+        self._managed = recipe.launch.backend == "sky" and recipe.launch.managed
+        self._wait = wait
 
     def train(self) -> Ending:
         """How the last attempt ended, or why there is no other."""
         status = read_status(self._paths)
         number, begun, idle = status.attempt, status.resumed["step"] if status.resumed else 0, 0
-        if status.ended is None and read_liveness(self._paths).trainer:
+        if status.ended is not None and status.ended["outcome"] == "completed" and not self._accepted:
+            return Ending(0)  # an earlier machine's job was taken away before the end was told to everybody
+        if status.ended is None and self._leader is None and read_liveness(self._paths).trainer:
             self._start_mirror()
             ending = self._ended(number, adopt_attempt(self._paths, self._recipe))
-        elif status.ended is None and status.exit_code == 0:  # only the job was missing, to write the end
-            end = status.attempt_ended
+        elif status.ended is None and status.exit_code == 0 and (has_trained(status) or not self._managed):
+            end = status.attempt_ended  # only the job was missing, to write the end
             ending = Ending(end["exit_code"]) if end else self._ended(number, Ending(0))
         else:
             end_processes(self._paths)  # a job that died may have left some that it had not recorded
             start = self._beginning()
             number, begun = number + 1, start.step
             ending = self._attempt(number, start, _why_resumed(status))
-        while may_restart(ending, status := read_status(self._paths)) and not self._paths.stop_request.exists():
-            _, reason = outcome_of(ending, status)
+        while reason := self._why_again(ending):
             try:
                 start = self._beginning()
             except DamagedRunError as error:
@@ -117,9 +137,37 @@ class _Run:
                 where = f"{idle} attempts in a row saved no checkpoint beyond step {begun:,}"
                 return Ending(None, failure=f"{reason}; {where}; the output is in {self._paths.log}")
             number, begun = number + 1, start.step
-            _say(f"{reason}; attempt {number} goes on from step {begun:,}")
+            say(f"{reason}; attempt {number} goes on from step {begun:,}")
             ending = self._attempt(number, start, reason)
         return ending
+
+    def _why_again(self, ending: Ending) -> str:
+        """Why another attempt follows; empty where that was the last."""
+        status = read_status(self._paths)
+        over = status.exit_code == 0 and has_trained(status)
+        if self._managed and not over and self._is_taken_away():
+            say("this machine is being taken away; the run goes on on the next one")
+            return self._await_end()
+        if self._paths.stop_request.exists() or not may_restart(ending, status):
+            return ""
+        return outcome_of(ending, status)[1]
+
+    def _is_taken_away(self) -> bool:
+        """Whether the machine is; where it is, that may have ended the training before this process knows."""
+        for _ in range(int(TOLD_SECONDS / 0.1)):
+            if is_taken_away(self._paths):
+                return True
+            self._wait(0.1)
+        return False
+
+    def _await_end(self) -> str:
+        """Wait to be killed, since for SkyPilot a job that ends by itself has failed; why there is another attempt."""
+        for _ in range(TAKEN_SECONDS):
+            self._wait(1.0)
+        if not is_taken_away(self._paths):  # it was asked to stop since
+            return ""
+        self._paths.stop_request.unlink()
+        return "its machine was to be taken away, and stayed"
 
     def _beginning(self) -> Beginning:
         return find_beginning(self._paths, [fingerprint(self._recipe), *self._accepted])
@@ -133,7 +181,8 @@ class _Run:
             command = list(training_command(self._recipe))
             log.append("attempt_started", start.step, command=command, **facts, **changed)
         self._start_mirror()
-        return self._ended(number, run_attempt(self._paths, self._recipe, number, start))
+        attempt = run_attempt if self._leader is None else self._leader.run_attempt
+        return self._ended(number, attempt(self._paths, self._recipe, number, start))
 
     def _stage_at(self, start: Beginning) -> int:
         """The index of the curriculum's stage in which an attempt begins."""
@@ -189,12 +238,7 @@ def _end_mirror(mirror: subprocess.Popen[bytes]) -> None:
         mirror.wait(MIRROR_SECONDS + 5)
     except subprocess.TimeoutExpired:
         mirror.kill()
-        _say("the W&B mirror did not finish in time and was ended; what it has sent is in mirror.json")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"stagectl: {text}\n")
-    sys.stdout.flush()
+        say("the W&B mirror did not finish in time and was ended; what it has sent is in mirror.json")
 
 
 if __name__ == "__main__":

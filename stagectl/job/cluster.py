@@ -13,11 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from types import FrameType
 
 from stagectl.errors import StagectlError
 from stagectl.job.lines import Output, event_line, output_line
+from stagectl.job.member import work
+from stagectl.job.requests import Brought, ask_to_stop, brought_to, heed_sigterm
+from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON
 from stagectl.recipe import Recipe, read_resolved
 from stagectl.runs import EventReader, RunPaths, create_run, read_json, read_status, write_json
@@ -25,6 +28,7 @@ from stagectl.runs.paths import runs_folder
 
 LOOK_SECONDS = 0.2
 PIECE = 1 << 15  # bytes of a line that is longer go in several
+MOST = 10_000  # lines at one look, so that no flood of them keeps a request waiting
 
 
 def main(arguments: list[str]) -> int:
@@ -32,7 +36,11 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0]).expanduser()
     try:
         recipe = read_resolved(folder / "recipe.yaml", folder=Path.cwd())
-        return _carry(_run(folder, recipe), recipe)
+        nodes = find_nodes(recipe, os.environ)
+        if nodes is not None and nodes.rank > 0:
+            signal.signal(signal.SIGTERM, lambda *_: None)  # it ends when node 0 says so, or is gone
+            return work(folder, recipe, nodes)
+        return _carry(_run(folder, recipe), recipe, (folder / "recipe.yaml").stat().st_mtime)
     except StagectlError as error:
         sys.stderr.write(f"stagectl: {error}\n")
         return error.exit_code
@@ -44,10 +52,13 @@ def _run(folder: Path, recipe: Recipe) -> RunPaths:
     if not paths.identity.exists():
         return create_run(folder.name, (folder / "recipe.yaml").read_text(encoding="utf-8"), Path.cwd(), recipe.facts())
     write_json(paths.identity, {**read_json(paths.identity), "folder": str(Path.cwd())})
+    paths.stop_request.unlink(missing_ok=True)  # it was asked of an earlier job
     return paths
 
 
-def _carry(paths: RunPaths, recipe: Recipe) -> int:
+def _carry(paths: RunPaths, recipe: Recipe, submitted: float) -> int:
+    heed_sigterm(paths, recipe)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     job = subprocess.Popen(
         [*PYTHON, "stagectl.job", str(paths.folder)],
@@ -57,28 +68,24 @@ def _carry(paths: RunPaths, recipe: Recipe) -> int:
         start_new_session=True,
     )
     os.close(log)
-
-    def stop(number: int, _: FrameType | None) -> None:
-        write_json(paths.stop_request, {"by": signal.Signals(number).name})
-
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if recipe.launch.managed else stop)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     hours = recipe.launch.timeout_hours
     deadline = None if hours is None else read_status(paths).created + hours * 3600
+    brought = Brought(paths, brought_to(Path.home(), paths.run_id), submitted)
     events, output = EventReader(paths.events), _Printed(paths.log)
     while True:
         ended = job.poll() is not None  # before the last look, so that nothing is left unsaid
-        for event in events.read():
-            sys.stdout.write(event_line(event))
-        for line in output.lines(rest=ended):
-            sys.stdout.write(line)
+        lines = [event_line(event) for event in islice(events.read(), MOST)]
+        lines += islice(output.lines(rest=ended), MOST)
+        sys.stdout.writelines(lines)
         sys.stdout.flush()
-        if ended:
+        if ended and not lines:
             return job.returncode
+        brought.look()
         if deadline is not None and time.time() > deadline:
             deadline = None
-            write_json(paths.stop_request, {"by": f"timeout_hours: {hours:g}"})
-        time.sleep(LOOK_SECONDS)
+            ask_to_stop(paths, f"timeout_hours: {hours:g}")
+        if len(lines) < MOST and not ended:
+            time.sleep(LOOK_SECONDS)
 
 
 class _Printed:
@@ -93,8 +100,8 @@ class _Printed:
         with self._path.open("rb") as file:
             file.seek(self._offset)
             while (text := file.readline(PIECE)) and (rest or len(text) == PIECE or text.endswith(b"\n")):
-                yield output_line(Output(self._offset, text))
                 self._offset += len(text)
+                yield output_line(Output(self._offset - len(text), text))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ which tells after any interruption what the server already has, so that nothing 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from stagectl.adapters.wandb import Mode, Standing, WandbRun, find_mode, is_point, last_stored, point
 from stagectl.errors import StagectlError
+from stagectl.job.say import say
 from stagectl.job.stored import stored_recipe
 from stagectl.recipe import Recipe
 from stagectl.runs import Event, EventReader, FileLock, RunPaths, read_json, read_liveness, write_json
@@ -81,13 +81,6 @@ def follow(paths: RunPaths, limits: Limits) -> int:
         if asked.is_set():
             sender.join(limits.hurry)
         return 0 if sender.is_off else _end(paths, sender_hangs=sender.is_alive())
-
-
-def say(text: str) -> None:
-    """One line to the run's log, which standard output is."""
-    with contextlib.suppress(OSError):
-        sys.stdout.write(f"stagectl: {text}\n")
-        sys.stdout.flush()
 
 
 # ── how far it has come ─────────────────────────────────────────────────────────────────────────────────────────

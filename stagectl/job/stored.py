@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stagectl.errors import JobError
-from stagectl.recipe import Recipe, read_resolved
-from stagectl.runs import RunPaths, is_same_process, read_json
+from stagectl.recipe import Recipe, fingerprint, read_resolved, write_resolved
+from stagectl.runs import RunPaths, is_same_process, read_json, write_json, write_whole
 
 
 def stored_recipe(paths: RunPaths, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe that the run keeps, with `KEY=VALUE` laid over it. Raises RecipeError."""
     folder = read_json(paths.identity).get("folder", paths.folder)
     return read_resolved(paths.recipe, folder=Path(folder), overrides=overrides)
+
+
+def go_on_under(paths: RunPaths, recipe: Recipe) -> None:
+    """Have the run go on in the recipe's folder, and under it where it is another one; checkpoints stay good."""
+    before, identity = stored_recipe(paths), read_json(paths.identity)
+    identity["folder"] = str(recipe.folder)
+    recipe = replace(recipe, run=before.run)
+    if write_resolved(recipe) != write_resolved(before):
+        identity["accepted_recipes"] = [fingerprint(before), *identity.get("accepted_recipes", [])]
+        write_whole(paths.recipe, write_resolved(recipe))
+    write_json(paths.identity, identity)
 
 
 def stored_trainer(paths: RunPaths) -> dict[str, Any]:

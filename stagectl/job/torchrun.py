@@ -1,58 +1,85 @@
-"""torchrun over the nodes that SkyPilot gives: a command for each node, and no second layer that restarts."""
+"""The nodes that SkyPilot gives, and torchrun's command on each of them: no second layer that restarts."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from stagectl.errors import JobError
+from stagectl.recipe import Recipe
 
-FIRST_PORT, PORTS = 20_000, 10_000
-JOIN_SECONDS = 600  # a node that is later than this is lost
+JOIN_SECONDS = 300.0  # a node that is later than this does not come
+PORTS = 5_000
+NODES_PORT, RANKS_PORT = 20_000, 25_000  # the first ones: where nodes meet, where an attempt's ranks do
 
 
-def torchrun_command(command: Sequence[str], run_id: str, attempt: int, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The training command as this node starts it, by SkyPilot's variables.
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """Where each node is, which of them this one is, and how many processes train on each."""
 
-    Port and id of the rendezvous are the attempt's own, so that what is left of an earlier one joins no later one, and
-    every node comes to the same without being told. A failure ends the attempt: `job/` alone starts another.
+    hosts: tuple[str, ...]
+    rank: int
+    processes: int = 1
+
+    def name(self, rank: int) -> str:
+        return f"node {rank} ({self.hosts[rank]})"
+
+
+def find_nodes(recipe: Recipe, environ: Mapping[str, str]) -> Nodes | None:
+    """The nodes, as SkyPilot's variables say; None where the recipe's job has one.
 
     Raises:
         JobError: A variable of SkyPilot's is not there; there is no default host.
     """
-    nodes, rank = _whole(environ, "SKYPILOT_NUM_NODES"), _whole(environ, "SKYPILOT_NODE_RANK")
-    hosts = _required(environ, "SKYPILOT_NODE_IPS").split()
-    if len(hosts) != nodes:
-        raise JobError(f"SKYPILOT_NODE_IPS names {len(hosts)} of {nodes} nodes: {', '.join(hosts)}")
+    if recipe.launch.backend != "sky" or recipe.launch.task.get("num_nodes", 1) == 1:
+        return None
+    number, rank = int(_required(environ, "SKYPILOT_NUM_NODES")), int(_required(environ, "SKYPILOT_NODE_RANK"))
+    hosts = tuple(_required(environ, "SKYPILOT_NODE_IPS").split())
+    if len(hosts) != number:
+        raise JobError(f"SKYPILOT_NODE_IPS names {len(hosts)} of {number} nodes: {', '.join(hosts)}")
+    return Nodes(hosts, rank, max(1, int(environ.get("SKYPILOT_NUM_GPUS_PER_NODE") or 0)))
+
+
+def torchrun_command(
+    python: Sequence[str], command: Sequence[str], nodes: Nodes, run_id: str, attempt: int
+) -> tuple[str, ...]:
+    """The training command as this node starts it, as each of its processes.
+
+    Port and id of the rendezvous are the attempt's own, so that what is left of an earlier one joins no later one, and
+    every node comes to the same without being told. A failure ends the attempt: `job/` alone starts another.
+
+    The rendezvous is torch's `static` one, c10d's store at node 0: its `c10d` one numbers the nodes by their names, so
+    that rank 0, which alone writes events, could be on any.
+    """
     name = f"{run_id}.{attempt}"
-    port = FIRST_PORT + zlib.crc32(name.encode()) % PORTS
     return (
-        "torchrun",
-        f"--nnodes={nodes}",
-        f"--node-rank={rank}",
-        f"--nproc-per-node={max(1, int(environ.get('SKYPILOT_NUM_GPUS_PER_NODE') or 0))}",
+        *python,
+        "torch.distributed.run",
+        f"--nnodes={len(nodes.hosts)}",
+        f"--node-rank={nodes.rank}",
+        f"--nproc-per-node={nodes.processes}",
         "--max-restarts=0",
-        "--rdzv-backend=c10d",
-        f"--rdzv-endpoint={hosts[0]}:{port}",
+        "--rdzv-backend=static",
+        f"--rdzv-endpoint={nodes.hosts[0]}:{port_of(name, RANKS_PORT)}",
         f"--rdzv-id={name}",
-        f"--rdzv-conf=is_host={int(rank == 0)},join_timeout={JOIN_SECONDS}",
-        *_program(command),
+        f"--rdzv-conf=timeout={JOIN_SECONDS:.0f}",
+        "--no-python",
+        *command,
     )
 
 
-def _program(command: Sequence[str]) -> tuple[str, ...]:
-    """torchrun starts Python itself, and is told where the program is none of Python's."""
-    first, *rest = command
-    if first.rsplit("/", 1)[-1].startswith("python") and rest:
-        return tuple(word for word in rest if word != "-P")
-    return ("--no-python", *command)
+def starts_ranks(command: Sequence[str]) -> str:
+    """What of the command starts processes of its own on each node; empty where it does not."""
+    starters = ("torchrun", "accelerate", "torch.distributed.run", "torch.distributed.launch", "deepspeed")
+    return next((word for word in command if word.rsplit("/", 1)[-1] in starters), "")
+
+
+def port_of(name: str, first: int) -> int:
+    return first + zlib.crc32(name.encode()) % PORTS
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:
     if not environ.get(name):
         raise JobError(f"{name} is not set: training on several nodes is started by SkyPilot, which sets it")
     return environ[name]
-
-
-def _whole(environ: Mapping[str, str], name: str) -> int:
-    return int(_required(environ, name))

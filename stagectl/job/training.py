@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from socket import socket
 from typing import Any
 
 from stagectl.errors import JobError
@@ -38,9 +39,28 @@ TERM_SECONDS = 5.0
 KILL_SECONDS = 30.0
 
 
-def run_attempt(paths: RunPaths, recipe: Recipe, attempt: int, start: Beginning) -> Ending:
-    """Start the training process and stay with it to its end; no process of its group is left behind."""
-    command = training_command(recipe)
+def run_attempt(
+    paths: RunPaths,
+    recipe: Recipe,
+    attempt: int,
+    start: Beginning,
+    *,
+    command: tuple[str, ...] = (),
+    is_broken: Callable[[], bool] = lambda: False,
+    wakers: Sequence[socket] = (),
+) -> Ending:
+    """Start the training process and stay with it to its end; no process of its group is left behind.
+
+    Args:
+        paths: The run.
+        recipe: Its recipe.
+        attempt: The attempt's number.
+        start: Where it begins.
+        command: What to start, where it is not the recipe's own command.
+        is_broken: Whether the attempt is over by what happened elsewhere; the training process is ended then.
+        wakers: What can be read once that is to be asked.
+    """
+    command = command or training_command(recipe)
     try:
         process = _start(paths, recipe, command, attempt, start)
     except OSError as error:
@@ -49,7 +69,8 @@ def run_attempt(paths: RunPaths, recipe: Recipe, attempt: int, start: Beginning)
     try:
         with contextlib.suppress(ProcessLookupError):  # it may have ended already
             write_json(paths.identity, {**read_json(paths.identity), "trainer": process_identity(process.pid)})
-        killed_after = _stay(process.pid, lambda: process.poll() is None, paths, recipe.launch.stop_grace)
+        patience = Patience(paths, recipe.launch.stop_grace)
+        killed_after = _stay(process.pid, lambda: process.poll() is None and not is_broken(), patience, wakers)
     finally:
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
@@ -65,7 +86,7 @@ def adopt_attempt(paths: RunPaths, recipe: Recipe) -> Ending:
     """
     trainer = stored_trainer(paths)
     pid = trainer["pid"]
-    killed_after = _stay(pid, lambda: is_same_process(trainer), paths, recipe.launch.stop_grace)
+    killed_after = _stay(pid, lambda: is_same_process(trainer), Patience(paths, recipe.launch.stop_grace))
     end_processes(paths, pid)
     return Ending(read_status(paths).exit_code, killed_after)
 
@@ -122,31 +143,48 @@ def _start(
         os.close(log)
 
 
-def _stay(pid: int, lives: Callable[[], bool], paths: RunPaths, grace: float) -> float | None:
+class Patience:
+    """Until when a run is waited for that was asked to stop; asked again, it may be shorter.
+
+    `given`: the grace time that holds.
+    """
+
+    def __init__(self, paths: RunPaths, grace: float) -> None:
+        self.given = grace
+        self._paths = paths
+        self._grace = grace
+        self._request: dict[str, Any] = {}
+        self._deadline = math.inf
+
+    def deadline(self) -> float:
+        newest = read_json(self._paths.stop_request)
+        if newest != self._request:
+            self._request = newest
+            asked = float(newest.get("grace", self._grace))
+            if time.monotonic() + asked < self._deadline:
+                self._deadline, self.given = time.monotonic() + asked, asked
+        return self._deadline
+
+
+def _stay(pid: int, lives: Callable[[], bool], patience: Patience, wakers: Sequence[socket] = ()) -> float | None:
     """Wait for the process; the grace time after which it had to be killed, None where it ended by itself."""
-    request: dict[str, Any] = {}
-    deadline, given = math.inf, grace
     killed_after: float | None = None
-    with _ended_signal(pid) as wait:
+    killed = 0.0
+    with _ended_signal(pid, *wakers) as wait:
         while lives():
             wait(TICK_SECONDS)
             now = time.monotonic()
-            newest = read_json(paths.stop_request)
-            if newest != request:  # asked, or asked again, which may shorten the time
-                request = newest
-                asked = float(request.get("grace", grace))
-                if now + asked < deadline:
-                    deadline, given = now + asked, asked
-            if now >= deadline and lives():
-                signal_group(pid, signal.SIGTERM if killed_after is None else signal.SIGKILL)
-                killed_after = given if killed_after is None else killed_after
-                deadline = now + TERM_SECONDS
+            if killed_after is None and now >= patience.deadline() and lives():
+                signal_group(pid, signal.SIGTERM)
+                killed_after, killed = patience.given, now
+            elif killed_after is not None and now >= killed + TERM_SECONDS and lives():
+                signal_group(pid, signal.SIGKILL)
     return killed_after
 
 
 @contextlib.contextmanager
-def _ended_signal(pid: int) -> Iterator[Callable[[float], object]]:
-    """A function that waits so many seconds, or until the process ends."""
+def _ended_signal(pid: int, *wakers: socket) -> Iterator[Callable[[float], object]]:
+    """A function that waits so many seconds, or until the process ends, or there is something to read."""
     if not hasattr(os, "pidfd_open"):
         yield time.sleep
         return
@@ -156,7 +194,8 @@ def _ended_signal(pid: int) -> Iterator[Callable[[float], object]]:
         yield time.sleep
         return
     try:
-        yield lambda seconds: select.select([fd], [], [], seconds)
+        readable: list[int | socket] = [fd, *wakers]
+        yield lambda seconds: select.select(readable, [], [], seconds)
     finally:
         os.close(fd)
 

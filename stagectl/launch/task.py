@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stagectl.errors import UsageError
+from stagectl.job.torchrun import starts_ranks
 from stagectl.launch.git import Code
 from stagectl.recipe import Recipe
 
@@ -32,13 +33,11 @@ def task_data(
         environ: Where the secrets' values are.
 
     Raises:
-        UsageError: A secret has no value, a managed job nowhere to keep its run, or there is more than one node.
+        UsageError: A secret has no value, a managed job nowhere to keep its run, or several nodes no trainer for them.
     """
     launch, task = recipe.launch, dict(recipe.launch.task)
-    if task.get("num_nodes", 1) > 1:  # each node would start a job of its own
-        raise UsageError(
-            f"num_nodes: {task['num_nodes']}: a run trains on one node so far", hint="take more GPUs on one"
-        )
+    if task.get("num_nodes", 1) > 1:
+        _check_nodes(task["num_nodes"], recipe.trainer.command)
     envs = dict(task.pop("envs", {}))
     if launch.managed and "STAGECTL_HOME" not in envs:
         raise UsageError(
@@ -75,6 +74,16 @@ def cluster_name(run_id: str) -> str:
     """The name of a run's own cluster: its id, made to begin with a letter and to end with a letter or digit."""
     name = run_id.rstrip("._-")
     return name if name[0].isalpha() else f"s-{name}"
+
+
+def _check_nodes(nodes: int, command: Sequence[str]) -> None:
+    """Refuse a trainer that cannot train on several nodes."""
+    if not command:
+        hint = "take one node, or give a script of yours that torch.distributed connects: trainer.command"
+        raise UsageError(f"num_nodes: {nodes}: the bundled trainer trains in one process", hint=hint)
+    if starter := starts_ranks(command):
+        message = f"num_nodes: {nodes}: trainer.command starts {starter}, and so does stagectl, on every node"
+        raise UsageError(message, hint="give the script alone: command: [python, train.py]")
 
 
 def _resources(recipe: Recipe) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from stagectl.runs.checkpoints import Checkpoint as Checkpoint
 from stagectl.runs.checkpoints import commit_checkpoint as commit_checkpoint
 from stagectl.runs.checkpoints import find_beginning as find_beginning
 from stagectl.runs.checkpoints import find_untold as find_untold
+from stagectl.runs.checkpoints import read_checkpoint as read_checkpoint
 from stagectl.runs.checkpoints import read_manifest as read_manifest
 from stagectl.runs.checkpoints import verify_checkpoint as verify_checkpoint
 from stagectl.runs.data import status_data as status_data
 from stagectl.runs.data import term_data as term_data
 from stagectl.runs.data import transition_data as transition_data
 from stagectl.runs.ending import Ending as Ending
+from stagectl.runs.ending import has_trained as has_trained
 from stagectl.runs.ending import is_over as is_over
 from stagectl.runs.ending import may_restart as may_restart
 from stagectl.runs.ending import outcome_of as outcome_of

@@ -91,6 +91,11 @@ def find_untold(paths: RunPaths, seq: int) -> Checkpoint | None:
     return None
 
 
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """A checkpoint, without a look at its files. Raises DamagedRunError."""
+    return _read(folder, read_manifest(folder))
+
+
 def _read(folder: Path, manifest: dict[str, Any]) -> Checkpoint:
     return Checkpoint(folder, **{key: manifest[key] for key in ("step", "stage", "seq", "recipe")})
 

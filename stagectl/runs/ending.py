@@ -16,11 +16,14 @@ class Ending:
 
     `killed_after`: it was asked to stop, and killed when this grace time in seconds had passed.
     `failure`: what failed, where more is known than the exit code tells.
+    `node`: the node whose training process ended the attempt, where it was another one; without an exit code the node
+    itself was lost.
     """
 
     exit_code: int | None
     killed_after: float | None = None
     failure: str = ""
+    node: str = ""
 
 
 def is_over(status: RunStatus) -> bool:
@@ -28,7 +31,12 @@ def is_over(status: RunStatus) -> bool:
 
     What becomes of its process then, as its libraries are torn down, takes nothing of that back.
     """
-    return status.exit_code == 0 and (status.end is not None or status.stop_requested or _is_spent(status))
+    return status.exit_code == 0 and (has_trained(status) or status.stop_requested)
+
+
+def has_trained(status: RunStatus) -> bool:
+    """Whether nothing is left to train: its stages or its budget are over."""
+    return status.end is not None or _is_spent(status)
 
 
 def may_restart(ending: Ending, status: RunStatus) -> bool:
@@ -47,7 +55,7 @@ def outcome_of(ending: Ending, status: RunStatus) -> tuple[State, str]:
     if ending.exit_code == -signal.SIGINT:
         return "stopped", f"interrupted by SIGINT {_when(status)}"
     if ending.failure or ending.exit_code != 0:
-        return "failed", ending.failure or _failure(ending.exit_code, status)
+        return "failed", ending.failure or _failure(ending, status)
     return _told_outcome(status)
 
 
@@ -99,18 +107,20 @@ def _afterwards(ending: Ending) -> str:
         return f"its process, which stayed, was killed {ending.killed_after:g} s after it was asked to stop"
     if ending.failure or ending.exit_code is None:
         return ending.failure
-    return f"{_died(ending.exit_code)} afterwards" if ending.exit_code else ""
+    return f"{_died(ending.exit_code, ending.node)} afterwards" if ending.exit_code else ""
 
 
-def _failure(exit_code: int | None, status: RunStatus) -> str:
-    if exit_code is None:
-        return "the training process's end was not seen"
-    return f"{_died(exit_code)} {_when(status)}"
+def _failure(ending: Ending, status: RunStatus) -> str:
+    if ending.exit_code is not None:
+        return f"{_died(ending.exit_code, ending.node)} {_when(status)}"
+    if ending.node:
+        return f"{ending.node} was lost {_when(status)}"
+    return "the training process's end was not seen"
 
 
-def _died(exit_code: int) -> str:
+def _died(exit_code: int, node: str) -> str:
     how = f"was killed by {_signal_name(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
-    return f"the training process {how}"
+    return f"the training process {f'on {node} ' if node else ''}{how}"
 
 
 def _when(status: RunStatus) -> str:

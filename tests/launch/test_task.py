@@ -81,9 +81,25 @@ def test_a_secret_without_a_value_is_refused(tmp_path: Path) -> None:
         task(tmp_path, ", secrets: [TOKEN]")
 
 
-def test_several_nodes_are_refused_so_far(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="num_nodes: 2: a run trains on one node so far"):
-        task(tmp_path, ", num_nodes: 2")
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("", "the bundled trainer trains in one process"),
+        (", command: [torchrun, train.py]", "trainer.command starts torchrun, and so does stagectl"),
+        (
+            ", command: [python, -m, torch.distributed.run, t.py]",
+            "trainer.command starts torch.distributed.run, and so",
+        ),
+        (", command: [/usr/bin/accelerate, launch, train.py]", "trainer.command starts /usr/bin/accelerate, and so"),
+    ],
+)
+def test_a_trainer_that_is_none_for_several_nodes_is_refused(tmp_path: Path, command: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=f"num_nodes: 2: {reason}"):
+        task(tmp_path, ", num_nodes: 2", more=command)
+
+
+def test_several_nodes_are_several_nodes_of_the_task(tmp_path: Path) -> None:
+    assert task(tmp_path, ", num_nodes: 2", more=", command: [python, train.py]")["num_nodes"] == 2
 
 
 def test_a_managed_job_needs_a_folder_that_stays(tmp_path: Path) -> None:

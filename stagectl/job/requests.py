@@ -1,0 +1,59 @@
+"""What is asked of a job on a cluster: by files that are brought to its machine, and by the end of the machine."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from stagectl.errors import DamagedRunError
+from stagectl.recipe import Recipe
+from stagectl.runs import RunPaths, read_json, write_json
+
+WORKDIR = "sky_workdir"  # in the home on a node: where SkyPilot brings files to
+
+
+def brought_to(home: Path, run_id: str) -> Path:
+    """The folder on a node that requests are brought to, as they are in the run's own."""
+    return home / WORKDIR / ".stagectl" / run_id / "requests"
+
+
+def heed_sigterm(paths: RunPaths, recipe: Recipe) -> None:
+    """Take SIGTERM as a request to stop; to a managed job it says that its machine is being taken away.
+
+    The training saves a checkpoint then and stops, and the run is not over: it goes on on another machine.
+    """
+    taken = {"taken": True} if recipe.launch.backend == "sky" and recipe.launch.managed else {}
+    signal.signal(signal.SIGTERM, lambda *_: ask_to_stop(paths, "SIGTERM", **taken))
+
+
+def ask_to_stop(paths: RunPaths, by: str, **facts: Any) -> None:
+    write_json(paths.stop_request, {"by": by, "time": round(time.time(), 3), **facts})
+
+
+def is_taken_away(paths: RunPaths) -> bool:
+    """Whether the machine is being taken away."""
+    return bool(read_json(paths.stop_request).get("taken"))
+
+
+class Brought:
+    """The requests that are brought to this machine; each is put into the run's folder once.
+
+    `since`: what was asked before that time was asked of an earlier job of the run.
+    """
+
+    def __init__(self, paths: RunPaths, folder: Path, since: float) -> None:
+        self._since = since
+        self._ways = [(folder / path.name, path) for path in (paths.stop_request, paths.advance_request)]
+        self._seen: dict[Path, dict[str, Any]] = {}
+
+    def look(self) -> None:
+        for brought, own in self._ways:
+            try:
+                asked = read_json(brought)
+            except DamagedRunError:  # it is still on its way
+                continue
+            if asked and asked != self._seen.get(own) and asked.get("time", self._since) >= self._since:
+                self._seen[own] = asked
+                write_json(own, asked)

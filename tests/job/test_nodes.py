@@ -1,0 +1,82 @@
+"""A run on several nodes: node 0 leads, the others do as they are told; the real torchrun connects their ranks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stagectl.recipe import load_recipe, write_resolved
+from stagectl.runs import RunPaths, read_events
+
+RANKS = Path(__file__).parents[1] / "e2e" / "recipes" / "ranks.py"
+HOSTS = ("127.0.0.1", "127.0.0.2")
+
+
+class Cluster:
+    """Two nodes on this machine, which share their home, as an allocation of Slurm's does."""
+
+    def __init__(self, tmp_path: Path, home: Path, recipe: str) -> None:
+        file = tmp_path / "recipe.yaml"
+        file.write_text(recipe)
+        self.folder = tmp_path / "luggage" / "two"
+        self.folder.mkdir(parents=True)
+        (self.folder / "recipe.yaml").write_text(write_resolved(load_recipe(file)))
+        self.paths = RunPaths(home / ".stagectl" / "runs" / "two")
+        self._code = tmp_path
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, rank: int) -> subprocess.Popen[bytes]:
+        told = {"SKYPILOT_NUM_NODES": "2", "SKYPILOT_NODE_RANK": str(rank), "SKYPILOT_NODE_IPS": "\n".join(HOSTS)}
+        command = [sys.executable, "-P", "-m", "stagectl.job.cluster", str(self.folder)]
+        node = subprocess.Popen(
+            command,
+            cwd=self._code,
+            env={**os.environ, **told},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._started.append(node)
+        return node
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return read_events(self.paths.events)
+
+    def end(self) -> None:
+        for node in self._started:
+            node.kill()
+            node.communicate()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, home: Path) -> Iterator[Cluster]:
+    command = json.dumps(["python", str(RANKS), str(tmp_path)])
+    made = Cluster(
+        tmp_path,
+        home,
+        f"run: two\ntrainer: {{command: {command}, total_timesteps: 20k, checkpoint_every: 500}}\n"
+        "curriculum:\n"
+        "  performance_threshold: 0.6\n"
+        "  stages: [a, {curriculum: b, rehearse: {a: 0.2}}, {curriculum: c, performance_threshold: 0.6}]\n"
+        "launch: {backend: sky, num_nodes: 2}\n",
+    )
+    yield made
+    made.end()
+
+
+def test_two_nodes_train_as_one_run(cluster: Cluster, tmp_path: Path) -> None:
+    second, first = cluster.start(1), cluster.start(0)
+    assert first.wait(timeout=120) == 0, cluster.paths.log.read_text()
+    assert second.wait(timeout=60) == 0, second.communicate()
+    one, other = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert one == other
+    assert list(dict.fromkeys(name for _, name in one)) == ["a", "b", "c"]
+    assert cluster.events[-1]["outcome"] == "completed"
