@@ -27,8 +27,8 @@ class Machine:
     """
 
     infra: str
-    cluster: str
-    region: str
+    cluster: str | None
+    region: str | None
     hourly: float | None
     since: float
 

@@ -73,8 +73,8 @@ def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tu
 
 
 def elapsed(status: RunStatus, state: State, now: float) -> float:
-    """The seconds that a run's attempts have taken until now; of one that is over, until its last event."""
-    return status.elapsed(status.last_time if state in ENDED else now)
+    """The seconds that a run's attempts have taken until now; of one that nobody sees go on, until its last event."""
+    return status.elapsed(status.last_time if state in ENDED or state == "unfollowed" else now)
 
 
 def age(seconds: float) -> str:

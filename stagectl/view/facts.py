@@ -88,7 +88,9 @@ def sayings(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
     if facts.detail:
         said.append((facts.word, [(facts.detail, facts.style)]))
     if facts.away is not None:
-        said.append(("cluster", [(text, "") for text in _whereabouts(facts, facts.away)]))
+        said.append(("cluster", _whereabouts(facts, facts.away)))
+    if facts.paid:
+        said.append(("cost", _cost(facts, facts.paid)))
     if status.stage is not None and not facts.over:
         said += _prospects(status)
     said += _evaluations(status)
@@ -136,21 +138,22 @@ def resumed_words(event: Event) -> str:
     return f"{where}: {clean(event['reason'])}{passed_over}"
 
 
-def _whereabouts(facts: Facts, away: Away) -> list[str]:
-    """Where a run's job is, what SkyPilot says of it, and what it costs."""
+def _whereabouts(facts: Facts, away: Away) -> list[Part]:
+    """Where a run's job is, and what SkyPilot says of it."""
     machine = away.machine
     told = [machine.infra, machine.cluster] if machine else [away.cluster or "managed by SkyPilot"]
-    if machine and machine.region not in machine.infra:
+    if machine and machine.region and machine.region not in machine.infra:
         told.append(machine.region)
     if away.job is not None:
         told.append(f"job {away.job}")
     if away.state and not facts.over and "SkyPilot said" not in facts.detail:
         told.append(f"SkyPilot said {shown_state(away.state)} {age(facts.seen)}")
-    if facts.paid:
-        if not facts.over:
-            told.append(f"{dollars(facts.paid.hourly)}/h")
-        told.append(f"≈ {dollars(facts.paid.total)} spent")
-    return [clean(text) for text in told]
+    return [(clean(text), "") for text in told if text]
+
+
+def _cost(facts: Facts, paid: Spending) -> list[Part]:
+    spent = f"≈ {dollars(paid.total)} spent"
+    return [(spent, "")] if facts.over else [(f"{dollars(paid.hourly)} an hour", ""), (spent, "")]
 
 
 def _prospects(status: RunStatus) -> list[tuple[str, list[Part]]]:

@@ -10,17 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from stagectl.curriculum import CurriculumEnd, StagedProgressiveCurriculum
-from stagectl.runs import Event, Liveness, RunPaths, RunStatus, term_data
+from stagectl.runs import Event, Liveness, RunPaths, RunStatus, read_away, term_data
 
 START = 1_795_597_397.0
 ALIVE = Liveness(job=True, trainer=True, suspended=False)
 GONE = Liveness(job=False, trainer=False, suspended=False)
+NODE = {"infra": "aws", "cluster": "doorkey-20261125-k7mq-a1b2", "region": "us-east-1", "hourly": 24.8, "since": START}
 DOORKEY = (
     {"name": "empty", "curriculum": "MiniGrid-Empty-Random-6x6-v0"},
     {"name": "doorkey_6", "curriculum": "MiniGrid-DoorKey-6x6-v0"},
     {"name": "doorkey_8", "curriculum": "MiniGrid-DoorKey-8x8-v0", "max_steps": 300_000},
     {"name": "doorkey_16", "curriculum": "MiniGrid-DoorKey-16x16-v0", "performance_threshold": 0.8},
 )
+
+
+def on_cluster(state: str = "RUNNING", *, followed: bool = True, **more: Any) -> Liveness:
+    """A run on a cluster, of which SkyPilot said that as the story began."""
+    record = {"place": {"name": "r", "cluster": NODE["cluster"]}, "time": START, "job": 3, "machines": [NODE], **more}
+    away = read_away({"sky": {**record, "seen": {"state": state, "time": START}}})
+    return Liveness(job=followed, trainer=followed, suspended=False, away=away)
 
 
 class Story:

@@ -14,7 +14,7 @@ from rich.console import Console
 from stagectl.runs import Liveness, RunPaths, RunStatus
 from stagectl.view import watch
 from stagectl.view.live import POLL_SECONDS
-from tests.view.story import ALIVE, GONE, Story
+from tests.view.story import ALIVE, GONE, Story, on_cluster
 
 Act = Callable[[], object]
 
@@ -180,6 +180,30 @@ def test_plain_lines_end_with_what_became_of_a_run_whose_processes_are_gone(tmp_
     world.liveness = lambda paths: GONE  # type: ignore[method-assign]
     world.watch("plain", Console(file=out))
     assert out.getvalue().splitlines()[-1] == "crashed: its processes are gone and it has no recorded end"
+
+
+def test_a_run_whose_follower_dies_is_told_so_and_watched_on(tmp_path: Path) -> None:
+    story = Story().begin().learn(3)
+    world, out = World(story, tmp_path, *[lambda: story.rollout([0.0])] * 60), io.StringIO()
+    world.liveness = lambda paths: on_cluster(followed=not 4 < world.slept < 20)  # type: ignore[method-assign]
+    story.now += 60
+    world.now = story.now
+    status = world.watch("plain", Console(file=out))
+    assert status.ended is not None
+    told = [line for line in out.getvalue().splitlines() if line.startswith("unfollowed")]
+    assert len(told) == 1
+    assert "SkyPilot said RUNNING 1 min ago; `stagectl status doorkey-20261125-k7mq` catches up" in told[0]
+
+
+def test_the_picture_of_a_run_whose_follower_dies_says_so(tmp_path: Path) -> None:
+    story, terminal, seen = Story().begin().learn(3), Terminal(80), []
+    story.now += 60
+    world = World(story, tmp_path, *[lambda: seen.append(terminal.text)] * 12)
+    world.liveness = lambda paths: on_cluster(followed=world.slept < 4)  # type: ignore[method-assign]
+    world.watch("rich", terminal.console)
+    assert "● running" in seen[0]
+    assert "● unfollowed" in seen[-1]
+    assert "catches up" in seen[-1]
 
 
 def test_an_end_that_was_written_just_before_the_processes_went_is_seen(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from stagectl.runs import RunStatus
+from stagectl.runs import Liveness, RunStatus
 from stagectl.view import run_panel, run_text
 from stagectl.view.plain import PlainLines
-from tests.view.story import ALIVE, GONE, START, Story
+from tests.view.story import ALIVE, GONE, NODE, START, Story, on_cluster
 
 WAYS = [
     {"name": "warm_up", "curriculum": "a/b", "transition_criteria": "time", "time_threshold_steps": 20_000},
@@ -180,3 +180,71 @@ def test_an_evaluation_is_a_plain_line_of_its_own() -> None:
     line = PlainLines().line(story.events[-1], story.status)
     assert line is not None
     assert line.endswith("evaluation        empty/success_rate 0.25")
+
+
+# ── on a cluster ────────────────────────────────────────────────────────────────────────────────────────────
+
+CLUSTERS = {
+    "followed": on_cluster(),
+    "unfollowed": on_cluster(followed=False),
+    "recovering": on_cluster("RECOVERING"),
+    "of a newer SkyPilot": on_cluster("HIBERNATING" * 9),
+    "nothing known": on_cluster("", machines=[]),
+    "expensive": on_cluster(machines=[{**NODE, "hourly": 1e9}]),
+}
+
+
+@pytest.mark.parametrize("alive", CLUSTERS.values(), ids=CLUSTERS)
+@pytest.mark.parametrize("width", [20, 60, 72, 80, 133])
+def test_no_line_of_a_run_on_a_cluster_is_wider_than_the_terminal(alive: Liveness, width: int) -> None:
+    for story in (Story(), Story().begin().learn(46), STORIES["long names"]()):
+        assert max(map(cell_len, frame(story, width, alive=alive).split("\n"))) <= width
+
+
+@pytest.mark.parametrize("height", [5, 12, 20])
+def test_no_frame_of_a_run_on_a_cluster_is_higher_than_the_terminal(height: int) -> None:
+    assert frame(Story().begin().learn(46), 60, height, alive=on_cluster(followed=False)).count("\n") < height
+
+
+def test_a_run_on_a_cluster_shows_where_it_is_and_how_old_skypilots_word_is() -> None:
+    story = Story().begin().learn(46)
+    told = run_text(story.status, on_cluster(), START + 70)
+    assert "cluster      aws; doorkey-20261125-k7mq-a1b2; us-east-1; job 3; SkyPilot said RUNNING 1 min ago" in told
+    assert "SkyPilot said RUNNING" in frame(story, alive=on_cluster())
+
+
+def test_what_is_said_of_the_state_is_not_said_twice() -> None:
+    shown = frame(Story().begin().learn(46), alive=on_cluster("RECOVERING"))
+    assert "● recovering" in shown
+    assert shown.count("SkyPilot said") == 1
+
+
+def test_a_run_that_costs_shows_its_price_and_what_was_spent_in_each_stage() -> None:
+    story = Story().begin().learn(46)
+    shown = frame(story, alive=on_cluster(), later=0)
+    assert "$24.80 an hour · ≈ $0.42 spent" in shown
+    rows = {line.split()[2]: line.split()[-1] for line in shown.split("\n") if "of 0.80  " in line}
+    assert rows == {"empty": "$0.19", "doorkey_6": "$0.18", "doorkey_8": "$0.04", "doorkey_16": "—"}
+    plain = run_text(story.status, on_cluster(), story.now)
+    assert [line.split()[-1] for line in plain.split("\n") if line[1:3] == "/4"] == [*rows.values()]
+
+
+def test_a_run_that_is_over_shows_what_it_cost_and_no_price() -> None:
+    shown = frame(Story(seed=1).begin().learn(400).end(), alive=on_cluster("SUCCEEDED"), later=9_000)
+    assert " spent\n" in shown
+    assert "an hour" not in shown
+    assert "SkyPilot said" not in shown
+
+
+@pytest.mark.parametrize("hourly", [0, None])
+def test_a_run_that_is_free_or_has_no_known_price_shows_no_money(hourly: float | None) -> None:
+    alive = on_cluster(machines=[{**NODE, "hourly": hourly}])
+    story = Story().begin().learn(46)
+    for shown in (frame(story, alive=alive), run_text(story.status, alive, story.now)):
+        assert "$" not in shown
+        assert "spent" not in shown.lower()
+
+
+def test_a_managed_run_whose_machine_is_not_known_yet_says_who_manages_it() -> None:
+    alive = on_cluster("PENDING", machines=[], place={"name": "r", "cluster": None})
+    assert "cluster      managed by SkyPilot" in run_text(Story().status, alive, START + 5)

@@ -17,7 +17,7 @@ from stagectl.view.plot import save_plot
 from stagectl.view.report import simulation_report
 from stagectl.view.report.run import run_report
 from tests.view.learners import simulation
-from tests.view.story import ALIVE, GONE, Story
+from tests.view.story import ALIVE, GONE, Story, on_cluster
 from tests.view.test_simulation import sweep
 
 RECIPE = "curriculum:\n  stages: [<b>a</b>]\n"
@@ -140,6 +140,15 @@ def test_a_run_tells_its_transitions_checkpoints_and_evaluations() -> None:
 def test_a_run_that_goes_on_says_what_it_waits_for() -> None:
     told = Story().begin().learn(8)
     assert "waiting for: performance" in Page(ran(told)).text
+
+
+def test_a_run_on_a_cluster_tells_where_it_ran_and_what_it_cost() -> None:
+    story = Story().begin().learn(80).end()
+    text = Page(run_report(story.run, story.events, on_cluster("SUCCEEDED"), RECIPE, story.now + 60)).text
+    assert "cluster aws" in text
+    assert "spent ≈ $0.69" in text
+    assert "doorkey_8 done 0.89 0.80 83,968 124,928 40,960 180 1 $0.17" in text
+    assert "spent" not in Page(ran(story)).text
 
 
 def test_a_run_that_has_only_just_been_made_has_a_page() -> None:

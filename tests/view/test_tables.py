@@ -22,7 +22,7 @@ from stagectl.view import (
     timeline_picture,
     timeline_text,
 )
-from tests.view.story import ALIVE, GONE, START, Story
+from tests.view.story import ALIVE, GONE, START, Story, on_cluster
 
 WIDTHS = [30, 60, 80, 140]
 
@@ -107,6 +107,12 @@ def test_a_piped_list_is_complete() -> None:
 
 def test_a_run_whose_log_is_damaged_is_listed_as_such() -> None:
     assert run_rows([(RunStatus("torn"), None)], START)[0][:3] == ("torn", "—", "damaged")
+
+
+def test_a_run_on_a_cluster_that_nobody_follows_is_not_listed_as_running() -> None:
+    status = Story().begin().learn(20).status
+    listed = [(status, on_cluster(followed=False)), (status, on_cluster("RECOVERING")), (status, on_cluster())]
+    assert [row[2] for row in run_rows(listed, START + 90)] == ["unfollowed", "recovering", "running"]
 
 
 def test_no_runs_give_the_header_alone() -> None:

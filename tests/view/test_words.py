@@ -14,6 +14,7 @@ from stagectl.view.words import (
     NO_DATA,
     age,
     clean,
+    dollars,
     duration,
     percent,
     printable,
@@ -148,3 +149,11 @@ def test_a_line_of_a_log_that_a_terminal_would_show_as_it_is_stays_as_it_is() ->
 def test_a_line_of_a_log_keeps_its_indent_and_shows_what_was_last_written_over_it() -> None:
     assert printable("\t  loss: \x1b[1m0.1\x1b[0m\r\n") == "\t  loss: 0.1"
     assert printable("10%\r50%\r100%\n") == "100%"
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [(0, "$0.00"), (0.0049, "< $0.01"), (0.005, "$0.01"), (12.345, "$12.35"), (999.99, "$999.99"), (1240.4, "$1,240")],
+)
+def test_money_is_told_to_the_cent_and_never_as_nothing(amount: float, shown: str) -> None:
+    assert dollars(amount) == shown

@@ -18,7 +18,7 @@ from stagectl.view.words import NOTHING, clean, dollars, duration, moment, score
 MANY = 12
 SHOWN_ATTEMPTS = 8  # in the chart; the table has all
 _NOT_COLOURED = 7
-_NOT_SAID = ("ended", "last event", "cluster")  # ages, which a page that is kept outlives
+_NOT_SAID = ("ended", "last event", "cluster", "cost")  # a kept page outlives ages; the rest stands in its facts
 
 
 def run_report(run_id: str, events: Iterable[Event], liveness: Liveness, recipe: str, now: float) -> str:

@@ -1,0 +1,104 @@
+"""Runs on a cluster, as the commands show them: what is here, what nobody has heard yet, and what comes in the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from stagectl.cli import run_command
+from stagectl.cli.status import CATCH_UP_SECONDS, caught_up
+from stagectl.runs import FileLock, RunStatus, is_locked, write_json
+from stagectl.runs.paths import runs_folder
+from tests.view.story import START, Story
+
+Act = Callable[[], object]
+
+
+class Cluster:
+    """A run that trains elsewhere, of whose events those are here that were told; and a clock."""
+
+    def __init__(self) -> None:
+        self.story = Story(run="far").begin()
+        self.paths = self.story.write(runs_folder())
+        record = {
+            "place": {"name": "far", "cluster": "far"},
+            "time": START,
+            "seen": {"state": "RUNNING", "time": START},
+        }
+        write_json(self.paths.identity, {"run": "far", "sky": record})
+        self.paths.recipe.write_text("")
+        self.now = START + 5 * 3600
+
+    def tell(self) -> None:
+        self.paths.events.write_text(self.story.lines())
+
+    def catch_up(self, *acts: Act) -> RunStatus:
+        """What `status` shows in the end, where each look but the first finds that something happened."""
+        happens: Iterator[Act] = iter(acts)
+
+        def sleep(seconds: float) -> None:
+            self.now += seconds
+            next(happens, lambda: None)()
+            self.tell()
+
+        return caught_up(self.paths, lambda: self.now, sleep)[0]
+
+
+@pytest.fixture
+def cluster(home: object) -> Cluster:
+    return Cluster()
+
+
+def nothing() -> None:
+    """A look at which nothing has come."""
+
+
+def test_status_waits_until_what_nobody_heard_is_here(cluster: Cluster) -> None:
+    parts: list[Act] = [nothing, *[lambda: cluster.story.rollout([1.0])] * 4, nothing, nothing]
+    assert cluster.catch_up(*parts).step == 4 * 2_048
+    assert cluster.now - START - 5 * 3600 < CATCH_UP_SECONDS / 2
+
+
+def test_status_does_not_wait_for_a_run_to_pause(cluster: Cluster) -> None:
+    cluster.story.now = cluster.now
+    assert cluster.catch_up(*[lambda: cluster.story.rollout([1.0])] * 99).step == 2_048
+
+
+def test_status_shows_a_run_that_has_ended_at_once(cluster: Cluster) -> None:
+    before = cluster.now
+    cluster.story.end()
+    cluster.tell()
+    assert cluster.catch_up().ended is not None
+    assert cluster.now == before
+
+
+def test_status_does_not_wait_for_ever(cluster: Cluster) -> None:
+    before = cluster.now
+    assert cluster.catch_up().step == 0
+    assert cluster.now - before == pytest.approx(CATCH_UP_SECONDS, abs=0.3)
+
+
+def test_a_list_tells_what_is_known_and_asks_no_cluster(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["list", "-o", "json"]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert run["state"] == "unfollowed"
+    assert "SkyPilot said RUNNING" in run["detail"]
+    assert not is_locked(cluster.paths.lock)
+
+
+def test_the_log_of_a_run_that_waits_for_its_machine_is_waited_for(
+    home: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster()
+    cluster.paths.events.write_text(Story(run="far").lines())
+    happens: Iterator[Act] = iter(
+        [nothing, nothing, lambda: cluster.paths.log.write_text("it trains\n"), cluster.story.end, cluster.tell]
+    )
+    monkeypatch.setattr(time, "sleep", lambda _: next(happens)())
+    with FileLock(cluster.paths.lock) as lock:
+        assert lock.acquire()
+        assert run_command(["logs", "far", "--follow"]) == 0
+    assert capsys.readouterr().out == "it trains\n"
