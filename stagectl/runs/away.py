@@ -14,6 +14,7 @@ from stagectl.errors import DamagedRunError
 KEY = "sky"  # in the identity: place, request, job, seen, machines, …
 ENDED_STATES = frozenset({"SUCCEEDED", "CANCELLED", "GONE"})  # and all that begin with FAILED
 KNOWN_STATES = ENDED_STATES | {
+    *("UP", "STOPPED"),  # a cluster, before the job is there
     *("INIT", "PENDING", "SETTING_UP", "STARTING", "RUNNING", "WINDING_DOWN", "RECOVERING", "CANCELLING"),
     *("FAILED", "FAILED_SETUP", "FAILED_DRIVER", "FAILED_PRECHECKS", "FAILED_NO_RESOURCE", "FAILED_CONTROLLER"),
 }
@@ -46,6 +47,7 @@ class Away:
         seen: When it said that.
         followed: When the process that follows the run began to.
         machines: One after the other; a recovery brings another one.
+        over: Whether its end was seen, and its own cluster given back.
         after: The event that was the run's last one when it was submitted: an end up to there is an earlier one's.
     """
 
@@ -57,6 +59,7 @@ class Away:
     seen: float
     followed: float
     machines: tuple[Machine, ...]
+    over: bool
     after: int
 
     @property
@@ -71,16 +74,16 @@ def read_away(identity: Mapping[str, Any]) -> Away | None:
     if not record:
         return None
     try:
-        seen = record.get("seen", {})
         return Away(
             name=record["place"]["name"],
             cluster=record["place"]["cluster"],
             job=record.get("job"),
             submitted=float(record["time"]),
-            state=seen.get("state", ""),
-            seen=float(seen.get("time", 0)),
+            state=_said(record),
+            seen=float(record.get("seen", {}).get("time", 0)),
             followed=float(record.get("followed", 0)),
             machines=tuple(Machine(**machine) for machine in record.get("machines", ())),
+            over="over" in record,
             after=int(record.get("after", 0)),
         )
     except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -96,3 +99,9 @@ def has_ended(state: str) -> bool:
 def shown_state(state: str) -> str:
     """The state as people are told it: one of a SkyPilot newer than this is named, and not guessed at."""
     return state if state in KNOWN_STATES else f"unknown ({state})"
+
+
+def _said(record: Mapping[str, Any]) -> str:
+    """What SkyPilot said last; nothing while it has no job: a cluster that is not there yet is not GONE."""
+    state = str(record.get("seen", {}).get("state", ""))
+    return "" if "job" not in record and has_ended(state) else state

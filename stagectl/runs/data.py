@@ -75,7 +75,6 @@ def _cluster_data(away: Away, spent: Spending | None, now: float) -> dict[str, A
         "state_age_seconds": round(max(0.0, now - away.seen), 3) if away.state else None,
         "hourly": machine and machine.hourly,
         "spent": spent and round(spent.total, 4),
-        "machines": len(away.machines),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from stagectl.errors import DamagedRunError, RunExistsError, RunNotFoundError, UsageError, nearest
 from stagectl.runs.attempts import folded
-from stagectl.runs.away import has_ended, read_away
+from stagectl.runs.away import read_away
 from stagectl.runs.events import EventLog, EventReader
 from stagectl.runs.files import make_folder, read_json, storage_error, write_json, write_whole
 from stagectl.runs.locks import is_locked
@@ -128,18 +128,15 @@ def remove_run(paths: RunPaths) -> None:
 
 
 def _check_not_away(paths: RunPaths) -> None:
-    """A run on a cluster goes when its end is known: nothing else here knows of the machines that cost money."""
+    """A run on a cluster stays until it is over there: nothing else here knows of the machines that cost money."""
     try:
         away = read_away(read_json(paths.identity))
-        if away is None or has_ended(away.state):
-            return
-        if any(event["event"] == "run_ended" for event in EventReader(paths.events, after=away.after).read()):
-            return
     except DamagedRunError:  # it tells nothing any more
         return
-    message = f"the run {paths.run_id} was submitted to a cluster, and its end is not known here"
-    hint = f"see how it is: stagectl status {paths.run_id}; end it: stagectl stop {paths.run_id}"
-    raise RunExistsError(message, hint=hint)
+    if away is not None and not away.over:
+        message = f"the run {paths.run_id} was submitted to a cluster, and is not known to be over there"
+        hint = f"see how it is: stagectl status {paths.run_id}; end it: stagectl stop {paths.run_id}"
+        raise RunExistsError(message, hint=f"{hint}; if there is nothing left of it: rm -r {paths.folder}")
 
 
 def _created(folder: Path) -> tuple[int, str]:
