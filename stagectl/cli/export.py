@@ -22,11 +22,13 @@ def command(
     ] = None,
 ) -> None:
     """Write a run's episodes and metrics as a trace."""
+    from stagectl.cli.catching_up import catch_up
     from stagectl.errors import StorageError, TraceError
     from stagectl.runs import find_run
     from stagectl.traces import read_run, write_trace
 
     paths = find_run(run_id)
+    catch_up(paths)
     trace = read_run(paths.run_id, paths.events)
     if not len(trace):
         raise TraceError(f"{paths.run_id} has no finished episode yet", hint=f"see: stagectl status {paths.run_id}")

@@ -107,6 +107,16 @@ def check_columns(sources: Sequence[str], columns: Columns) -> None:
         raise UsageError(f"{told[0]} is for tables, and {sources[0]} is a run, which says itself what its numbers are")
 
 
+def catch_up_runs(sources: Sequence[str]) -> None:
+    """Have the runs of ours that are named by their ids, and are on a cluster, told whole."""
+    from stagectl.cli.catching_up import catch_up
+    from stagectl.traces import run_of
+
+    for source in sources:
+        if not Path(source).exists() and (paths := run_of(source)) is not None:
+            catch_up(paths)
+
+
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The traces, and the overrides: what has a `=` and is no file."""
     overrides = [word for word in arguments if "=" in word and not Path(word).exists()]

@@ -16,11 +16,13 @@ def command(
     to: Annotated[Path | None, typer.Option("--to", help="The file to write; else RUN_ID.html here.")] = None,
 ) -> None:
     """Write a run's curves, transitions, checkpoints and recipe as one HTML file, which opens without a network."""
+    from stagectl.cli.catching_up import catch_up
     from stagectl.runs import EventReader, find_run, read_liveness
     from stagectl.view.file import write_file
     from stagectl.view.report.run import run_report
 
     paths = find_run(run_id)
+    catch_up(paths)
     liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
     events = list(EventReader(paths.events).read())
     recipe = paths.recipe.read_text("utf-8", "replace")

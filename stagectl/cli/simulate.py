@@ -30,6 +30,7 @@ from stagectl.cli.recordings import (
     StepsPerRow,
     Window,
     bar,
+    catch_up_runs,
     check_columns,
     columns_of,
     own_recipe,
@@ -108,6 +109,7 @@ def command(
     units = (count_column, steps_per_row, step_factor, score_range)
     columns = columns_of(step_column, score_column, stage_column, run_column, *units, metrics)
     check_columns(sources, columns)
+    catch_up_runs(sources)
     is_of_one = len(sources) == 1 and len(files) < 2 and not axes and step is None
     streamed = _streamed(sources[0], columns, recipes, files, stages) if is_of_one else None
     traces = [] if streamed else read_traces(sources, columns)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from stagectl.cli.cluster import follow_if_away
-from stagectl.cli.options import RUN_HELP, ProgressOption, WatchOutput, complete_run, print_json, say
-
-if TYPE_CHECKING:
-    from stagectl.runs import Liveness, RunPaths, RunStatus
-
-CATCH_UP_SECONDS = 20.0
-QUIET_SECONDS = 1.0
-FRESH_SECONDS = 30.0
+from stagectl.cli.options import RUN_HELP, ProgressOption, WatchOutput, complete_run, print_json
 
 
 def command(
@@ -28,6 +19,7 @@ def command(
     progress: ProgressOption = "auto",
 ) -> None:
     """Show one run whole, or without an id a table of all."""
+    from stagectl.cli.catching_up import catch_up
     from stagectl.errors import UsageError
     from stagectl.runs import find_run, judge, read_liveness, read_status, status_data
 
@@ -39,15 +31,14 @@ def command(
         show_runs(as_json=output != "table", limit=None)
         return
     paths = find_run(run_id)
-    liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
-    follow_if_away(paths)
     if watch:
         from stagectl.cli.watching import watch_lines, watch_run
 
+        follow_if_away(paths)
         raise typer.Exit(watch_lines(paths) if output == "jsonl" else watch_run(paths, progress, output))
+    catch_up(paths)
+    liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
     status = read_status(paths)
-    if liveness.away is not None and not liveness.job:
-        status, liveness = caught_up(paths)
     if output != "table":
         print_json(status_data(status, liveness), line=output == "jsonl")
         return
@@ -56,25 +47,3 @@ def command(
 
     show_status(status, liveness)
     show_log_of_failure(paths, judge(status, liveness)[0])
-
-
-def caught_up(
-    paths: RunPaths, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
-) -> tuple[RunStatus, Liveness]:
-    """The status of a run on a cluster that nobody followed until now: once it has told what is new, or after 20 s."""
-    from stagectl.runs import ENDED, StatusReader, judge, read_liveness
-
-    reader, began = StatusReader(paths), clock()
-    first, last, heard = reader.read().seq, 0, began
-    while True:
-        liveness = read_liveness(paths)
-        status = reader.read()
-        if judge(status, liveness, clock())[0] in ENDED or clock() - began >= CATCH_UP_SECONDS:
-            return status, liveness
-        if not last:
-            say("catching up with its cluster …")
-        if status.seq != last:
-            last, heard = status.seq, clock()
-        if last > first and (clock() - heard > QUIET_SECONDS or clock() - status.last_time < FRESH_SECONDS):
-            return status, liveness
-        sleep(0.2)

@@ -25,6 +25,7 @@ from stagectl.cli.recordings import (
     StepsPerRow,
     Window,
     bar,
+    catch_up_runs,
     check_columns,
     columns_of,
     split,
@@ -64,6 +65,7 @@ def command(
     units = (count_column, steps_per_row, step_factor, score_range)
     columns = columns_of(step_column, score_column, stage_column, run_column, *units, metrics)
     check_columns(sources, columns)
+    catch_up_runs(sources)
     traces = read_traces(sources, columns)
     variants = len(THRESHOLDS.values) * len(SMOOTHINGS.values)
     with (

@@ -152,7 +152,7 @@ def _whereabouts(facts: Facts, away: Away) -> list[Part]:
 
 
 def _cost(facts: Facts, paid: Spending) -> list[Part]:
-    spent = f"≈ {dollars(paid.total)} spent"
+    spent = f"≈ {dollars(paid.total)} spent".replace("≈ <", "<")
     return [(spent, "")] if facts.over else [(f"{dollars(paid.hourly)} an hour", ""), (spent, "")]
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from stagectl.cli import run_command
-from stagectl.cli.status import CATCH_UP_SECONDS, caught_up
-from stagectl.runs import FileLock, RunStatus, is_locked, write_json
+from stagectl.cli.catching_up import LONGEST_SECONDS, await_news
+from stagectl.runs import FileLock, RunStatus, is_locked, read_status, write_json
 from stagectl.runs.paths import runs_folder
 from tests.view.story import START, Story
 
@@ -36,7 +36,7 @@ class Cluster:
         self.paths.events.write_text(self.story.lines())
 
     def catch_up(self, *acts: Act) -> RunStatus:
-        """What `status` shows in the end, where each look but the first finds that something happened."""
+        """What `status` shows then, where each look but the first finds that something happened."""
         happens: Iterator[Act] = iter(acts)
 
         def sleep(seconds: float) -> None:
@@ -44,7 +44,8 @@ class Cluster:
             next(happens, lambda: None)()
             self.tell()
 
-        return caught_up(self.paths, lambda: self.now, sleep)[0]
+        await_news(self.paths, lambda: self.now, sleep)
+        return read_status(self.paths)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def nothing() -> None:
 def test_status_waits_until_what_nobody_heard_is_here(cluster: Cluster) -> None:
     parts: list[Act] = [nothing, *[lambda: cluster.story.rollout([1.0])] * 4, nothing, nothing]
     assert cluster.catch_up(*parts).step == 4 * 2_048
-    assert cluster.now - START - 5 * 3600 < CATCH_UP_SECONDS / 2
+    assert cluster.now - START - 5 * 3600 < LONGEST_SECONDS / 2
 
 
 def test_status_does_not_wait_for_a_run_to_pause(cluster: Cluster) -> None:
@@ -78,7 +79,7 @@ def test_status_shows_a_run_that_has_ended_at_once(cluster: Cluster) -> None:
 def test_status_does_not_wait_for_ever(cluster: Cluster) -> None:
     before = cluster.now
     assert cluster.catch_up().step == 0
-    assert cluster.now - before == pytest.approx(CATCH_UP_SECONDS, abs=0.3)
+    assert cluster.now - before == pytest.approx(LONGEST_SECONDS, abs=0.3)
 
 
 def test_a_list_tells_what_is_known_and_asks_no_cluster(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
