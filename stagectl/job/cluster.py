@@ -20,10 +20,11 @@ from stagectl.errors import StagectlError
 from stagectl.job.lines import Output, event_line, output_line
 from stagectl.job.member import work
 from stagectl.job.requests import Brought, ask_to_stop, brought_to, heed_sigterm
+from stagectl.job.stored import go_on_under
 from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON
 from stagectl.recipe import Recipe, read_resolved
-from stagectl.runs import EventReader, RunPaths, create_run, read_json, read_status, write_json
+from stagectl.runs import EventReader, RunPaths, create_run, read_status
 from stagectl.runs.paths import runs_folder
 
 LOOK_SECONDS = 0.2
@@ -51,7 +52,7 @@ def _run(folder: Path, recipe: Recipe) -> RunPaths:
     paths = RunPaths(runs_folder() / folder.name)
     if not paths.identity.exists():
         return create_run(folder.name, (folder / "recipe.yaml").read_text(encoding="utf-8"), Path.cwd(), recipe.facts())
-    write_json(paths.identity, {**read_json(paths.identity), "folder": str(Path.cwd())})
+    go_on_under(paths, recipe)
     paths.stop_request.unlink(missing_ok=True)  # it was asked of an earlier job
     return paths
 

@@ -70,7 +70,7 @@ def _told_outcome(status: RunStatus) -> tuple[State, str]:
     """What the events of a training that ended well come to."""
     if status.end is not None:
         return _curriculum_outcome(status)
-    if status.stop_requested:
+    if status.stop_requested and not _is_spent(status):
         return "stopped", "as requested"
     if _is_spent(status) and not _reached_end(status):
         where = f"stage {status.current + 1} of {len(status.curriculum)} ({status.name_of(status.current)})"

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from stagectl.job.lines import Output, read_line
+from stagectl.job.requests import Brought, brought_to
 from stagectl.recipe import load_recipe, write_resolved
-from stagectl.runs import RunPaths, read_events
+from stagectl.runs import RunPaths, create_run, folded, read_events, read_json, write_json
 
 TRAIN = """
 import sys, stagectl
@@ -72,10 +73,22 @@ def test_all_events_and_the_whole_output_are_printed(luggage: Path, home: Path) 
     assert "training ü\n".encode() in output
 
 
-def test_on_another_machine_the_run_goes_on_and_is_told_from_its_beginning(luggage: Path, home: Path) -> None:
+def test_a_run_that_is_completed_is_told_again_and_not_trained(luggage: Path) -> None:
     first = told(start(luggage).communicate(timeout=60)[0])[0]
+    again = start(luggage)
+    assert told(again.communicate(timeout=60)[0])[0] == first
+    assert again.returncode == 0
+
+
+def test_a_run_that_was_stopped_goes_on_and_is_told_from_its_beginning(tmp_path: Path) -> None:
+    luggage = make(tmp_path, TRAIN.format(code=0), ", timeout_hours: 0.000001")
+    first = told(start(luggage).communicate(timeout=60)[0])[0]
+    assert first[-1]["outcome"] == "stopped"
+    recipe = luggage / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("timeout_hours: 1.0e-06", "timeout_hours: 100"))
     second = told(start(luggage).communicate(timeout=60)[0])[0]
     assert second[: len(first)] == first
+    assert second[-1]["outcome"] == "completed"
 
 
 def test_a_trainer_that_fails_fails_the_clusters_job(tmp_path: Path) -> None:
@@ -107,3 +120,131 @@ def test_a_recipe_that_cannot_be_read_is_said_in_one_line(luggage: Path) -> None
     assert job.returncode == 2
     assert errors.startswith("stagectl: ")
     assert "Traceback" not in errors
+
+
+# ── what is asked of it ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def asked(luggage: Path, tmp_path: Path) -> tuple[RunPaths, Path, Brought]:
+    """A run, the folder that requests are brought to, and who looks there, since the time 100."""
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    paths = create_run("r-1", write_resolved(recipe), tmp_path, recipe.facts())
+    folder = brought_to(tmp_path, "r-1")
+    folder.mkdir(parents=True)
+    return paths, folder, Brought(paths, folder, 100.0)
+
+
+def test_a_request_that_is_brought_is_put_into_the_run_once(asked: tuple[RunPaths, Path, Brought]) -> None:
+    paths, folder, brought = asked
+    brought.look()
+    assert read_json(paths.advance_request) == {}
+    write_json(folder / "advance.json", {"to": "b", "time": 101.0})
+    brought.look()
+    assert read_json(paths.advance_request) == {"to": "b", "time": 101.0}
+    paths.advance_request.unlink()  # as the training does that answers it
+    brought.look()
+    assert not paths.advance_request.exists()
+    write_json(folder / "advance.json", {"to": "b", "time": 102.0})
+    brought.look()
+    assert read_json(paths.advance_request)["time"] == 102.0
+    assert not paths.stop_request.exists()
+
+
+def test_a_request_to_an_earlier_job_of_the_run_is_none_to_this_one(asked: tuple[RunPaths, Path, Brought]) -> None:
+    paths, folder, brought = asked
+    write_json(folder / "stop.json", {"by": "stop", "time": 99.0})
+    brought.look()
+    assert not paths.stop_request.exists()
+
+
+def test_a_request_that_is_still_on_its_way_is_taken_once_it_is_whole(asked: tuple[RunPaths, Path, Brought]) -> None:
+    paths, folder, brought = asked
+    (folder / "stop.json").write_text('{"by": "st')
+    brought.look()
+    assert not paths.stop_request.exists()
+    write_json(folder / "stop.json", {"by": "stop", "grace": 3.0, "time": 101.0})
+    brought.look()
+    assert read_json(paths.stop_request)["grace"] == 3.0
+
+
+def test_a_job_stops_by_a_request_that_is_brought_to_its_machine(tmp_path: Path, home: Path) -> None:
+    job = start(
+        make(tmp_path, TRAIN.format(code=0).replace("range(100, 400, 100)", "__import__('itertools').repeat(1)"))
+    )
+    folder = brought_to(home, "r-1")
+    folder.mkdir(parents=True)
+    lines = []
+    with job:
+        assert job.stdout is not None
+        for line in job.stdout:
+            lines.append(line)
+            event = read_line(line)
+            if isinstance(event, dict) and event["event"] == "ready":
+                write_json(folder / "stop.json", {"by": "stop", "time": event["time"]})
+    assert told("".join(lines))[0][-1]["outcome"] == "stopped"
+
+
+# ── a machine that is taken away ────────────────────────────────────────────────────────────────────────────────
+
+HELD = """
+import stagectl, time
+from pathlib import Path
+with stagectl.attach() as session:
+    step = session.step
+    while not session.should_stop:
+        if step == 2000 and Path("hold").exists():
+            time.sleep(0.01)
+        else:
+            step += 100
+            session.curriculum.get_task().complete(float(step > 4000))
+        session.update_step_count(step)
+        if session.checkpoint_due:
+            with session.checkpoint(): pass
+"""
+MANAGED = ", managed: true, envs: {STAGECTL_HOME: /kept}"
+
+
+def trained(said: str) -> list[dict[str, object]]:
+    """What training told, without what every attempt says anew."""
+    ends = ("attempt_started", "ready", "training_ended", "attempt_ended", "run_ended", "request_answered")
+    of_a_run = ("seq", "attempt", "time", "path")
+    kept = [event for event in folded(told(said)[0]) if event["event"] not in (*ends, "checkpoint")]
+    return [{key: value for key, value in event.items() if key not in of_a_run} for event in kept]
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_a_managed_run_whose_machine_is_taken_away_goes_on_on_the_next_one_as_if_it_never_was(
+    tmp_path: Path, home: Path, by_itself: bool
+) -> None:
+    """SIGTERM goes to the job, or to every process of the machine, the trainer too; then everything is killed."""
+    luggage = make(tmp_path, HELD, MANAGED)
+    recipe, hold = luggage / "recipe.yaml", tmp_path / "code" / "hold"
+    recipe.write_text(recipe.read_text().replace("total_timesteps: 300", "total_timesteps: 5000"))
+    hold.touch()
+    paths = RunPaths(home / ".stagectl" / "runs" / "r-1")
+    first = start(luggage)
+    with first:
+        assert first.stdout is not None
+        for line in first.stdout:
+            event = read_line(line)
+            if isinstance(event, dict) and event["step"] == 2000 and event["event"] in ("episodes", "progress"):
+                identity = read_json(paths.identity)
+                every = [first.pid, identity["job"]["pid"], identity["trainer"]["pid"]]
+                for pid in every[:1] if by_itself else every:
+                    os.kill(pid, signal.SIGTERM)
+            if isinstance(event, dict) and event["event"] == "attempt_ended":
+                for pid in every[:2]:
+                    os.kill(pid, signal.SIGKILL)
+    hold.unlink()
+    assert "run_ended" not in paths.events.read_text()
+    second = start(luggage)
+    said, _ = second.communicate(timeout=60)
+    assert second.returncode == 0
+    events = told(said)[0]
+    assert [event["outcome"] for event in events if event["event"] == "run_ended"] == ["completed"]
+    assert [event["attempt"] for event in events if event["event"] == "attempt_started"] == [1, 2]
+    answered = [event["attempt"] for event in events if event["event"] == "request_answered"]
+    assert answered == ([1] if by_itself else [])
+    paths.folder.rename(paths.folder.with_name("before"))
+    assert trained(said) == trained(start(luggage).communicate(timeout=60)[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from stagectl.recipe import load_recipe, write_resolved
-from stagectl.runs import RunPaths, read_events
+from stagectl.runs import RUN_VARIABLE, RunPaths, folded, living, read_events
+from tests.e2e.conftest import eventually
 
 RANKS = Path(__file__).parents[1] / "e2e" / "recipes" / "ranks.py"
 HOSTS = ("127.0.0.1", "127.0.0.2")
@@ -50,6 +52,13 @@ class Cluster:
     def events(self) -> list[dict[str, Any]]:
         return read_events(self.paths.events)
 
+    def training(self, rank: int) -> list[int]:
+        """The processes that train on another node than 0: torchrun and its rank."""
+        return living(-1, RUN_VARIABLE, str(self.folder / f"node-{rank}" / "two"))
+
+    def saved_in(self, attempt: int) -> bool:
+        return any(event["event"] == "checkpoint" and event["attempt"] == attempt for event in self.events)
+
     def end(self) -> None:
         for node in self._started:
             node.kill()
@@ -79,4 +88,28 @@ def test_two_nodes_train_as_one_run(cluster: Cluster, tmp_path: Path) -> None:
     one, other = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert one == other
     assert list(dict.fromkeys(name for _, name in one)) == ["a", "b", "c"]
+    assert cluster.events[-1]["outcome"] == "completed"
+
+
+def test_a_rank_that_is_killed_and_a_node_that_is_lost_are_named_and_the_run_goes_on_from_its_checkpoint(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    second, first = cluster.start(1), cluster.start(0)
+    eventually(lambda: cluster.saved_in(1))
+    (rank,) = set(cluster.training(1)) & set(living(-1, "RANK", "1"))
+    os.kill(rank, signal.SIGKILL)
+    eventually(lambda: cluster.saved_in(2))
+    for process in [second.pid, *cluster.training(1)]:
+        os.kill(process, signal.SIGKILL)
+    third = cluster.start(1)
+    assert first.wait(timeout=120) == 0, cluster.paths.log.read_text()
+    assert third.wait(timeout=60) == 0, third.communicate()
+    reasons = [event["reason"] for event in cluster.events if event["event"] == "attempt_started" and "reason" in event]
+    assert reasons[0].startswith("the training process on node 1 (127.0.0.2) ended with exit code 1 at step ")
+    assert reasons[1].startswith("node 1 (127.0.0.2) was lost at step ")
+    assert "stagectl: the last lines of node 1 (127.0.0.2):" in cluster.paths.log.read_text()
+    one, other = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert one == other
+    told = [event["step"] for event in folded(cluster.events) if event["event"] in ("episodes", "progress")]
+    assert told == sorted(set(told))
     assert cluster.events[-1]["outcome"] == "completed"
