@@ -51,13 +51,13 @@ def exit_code(state: str) -> int:
 
 def watch_lines(paths: RunPaths, interval: float = 2.0) -> int:
     """Print the run's status as a JSON line whenever it has changed, until it ends."""
-    reader, last = StatusReader(paths), -1
+    reader, last = StatusReader(paths), (-1, "")
     while True:
         liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
         status = reader.read()
         state = judge(status, liveness)[0]
-        if status.seq != last or state in ENDED:
-            last = status.seq
+        if (status.seq, state) != last or state in ENDED:
+            last = (status.seq, state)
             print_json(status_data(status, liveness), line=True)
         if state in ENDED:
             return exit_code(state)

@@ -3,7 +3,6 @@
 from stagectl.runs.attempts import folded as folded
 from stagectl.runs.attempts import lost_orders as lost_orders
 from stagectl.runs.away import Away as Away
-from stagectl.runs.away import Machine as Machine
 from stagectl.runs.away import read_away as read_away
 from stagectl.runs.checkpoints import Beginning as Beginning
 from stagectl.runs.checkpoints import Checkpoint as Checkpoint

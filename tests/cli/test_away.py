@@ -10,6 +10,7 @@ import pytest
 
 from stagectl.cli import run_command
 from stagectl.cli.catching_up import LONGEST_SECONDS, await_news
+from stagectl.cli.watching import watch_lines
 from stagectl.runs import FileLock, RunStatus, is_locked, read_status, write_json
 from stagectl.runs.paths import runs_folder
 from tests.view.story import START, Story
@@ -103,3 +104,15 @@ def test_the_log_of_a_run_that_waits_for_its_machine_is_waited_for(
         assert lock.acquire()
         assert run_command(["logs", "far", "--follow"]) == 0
     assert capsys.readouterr().out == "it trains\n"
+
+
+def test_lines_of_status_tell_a_state_that_no_event_brought(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = FileLock(cluster.paths.lock)
+    happens: Iterator[Act] = iter([nothing, lock.acquire, nothing, lambda: cluster.story.end(), cluster.tell])
+    monkeypatch.setattr(time, "sleep", lambda _: next(happens)())
+    assert watch_lines(cluster.paths) == 0
+    lock.release()
+    states = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
+    assert states == ["unfollowed", "stalled", "completed"]
