@@ -42,8 +42,8 @@ ENDED = (
 )
 SPENT = ("progress", 100, {})
 STOPPED = ("request_answered", 70, {"request": "stop"})
-TOLD = ("training_ended", 100, {"exit_code": 0})
-DIED = ("attempt_ended", 100, {"exit_code": -6, "killed": False})
+TOLD = ("training_ended", 70, {"exit_code": 0})
+DIED = ("attempt_ended", 70, {"exit_code": -6, "killed": False})
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,7 @@ DIED = ("attempt_ended", 100, {"exit_code": -6, "killed": False})
         ([MOVED, ENDED], "completed", ""),
         ([SPENT], "budget_spent", "all 100 steps are spent in stage 1 of 2 (a); its criterion was not reached; "),
         ([STOPPED], "stopped", "as requested; "),
+        ([MOVED, STOPPED, SPENT], "completed", ""),
     ],
 )
 def test_a_training_that_told_its_end_has_it_however_its_process_ends_then(
