@@ -75,7 +75,9 @@ def live(paths: RunPaths, until: float) -> RenderableType:
     events = read_events(paths.events)
     now = until + next(event["time"] for event in events if event["event"] == "attempt_started")
     status = RunStatus(paths.run_id)
-    status.apply_all(event for event in events if event["time"] <= now)
+    for event in events:
+        if event["time"] <= now:
+            status.apply(event)
     return run_panel(status, ALIVE, WIDTH, now)
 
 

@@ -61,7 +61,7 @@ def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tu
     if liveness.job or liveness.trainer:
         unwatched = "" if liveness.job else "the job process is gone, training goes on by itself"
         if status.started is not None and silence > STALL_SECONDS:
-            return "stalled", f"no event for {silence / 60:.0f} min"
+            return "stalled", f"no event for {silence // 60:.0f} min"
         return ("running" if status.ready else "starting"), unwatched
     if status.started is None and silence < FIRST_SECONDS:
         return "starting", ""
@@ -101,7 +101,7 @@ def _judge_away(status: RunStatus, away: Away, now: float, *, followed: bool) ->
     # a follower that has only begun, or a machine that is new, has still to tell
     quiet = now - max(status.last_time, away.followed, *(machine.since for machine in away.machines[-1:]))
     if quiet > STALL_SECONDS:
-        return "stalled", f"no event for {(now - status.last_time) / 60:.0f} min; {said or submitted}"
+        return "stalled", f"no event for {(now - status.last_time) // 60:.0f} min; {said or submitted}"
     catching_up = "catching up; " if 0 < away.seen < away.followed else ""
     odd = catching_up or (away.state and away.state != "RUNNING")
     return ("running" if status.ready else "starting"), f"{catching_up}{said}" if odd else ""
