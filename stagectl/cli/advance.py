@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stagectl.cli.cluster import follow_if_away
+from stagectl.cli.cluster import follow_if_away, refuse_if_managed
 from stagectl.cli.options import RunArgument, say
 
 
@@ -34,6 +34,7 @@ def command(
     state, detail = judge(status, read_liveness(paths))
     if state in ENDED:
         raise UsageError(f"{paths.run_id} is not running: {state}{f', {detail}' if detail else ''}")
+    refuse_if_managed(paths)
     answers = EventReader(paths.events, after=status.seq)
     local.request_advance(paths, to)
     say(f"asked {paths.run_id} to go to {to or 'its next stage'} at its next rollout")

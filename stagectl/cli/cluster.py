@@ -30,6 +30,7 @@ CopiesOption = Annotated[
     int, typer.Option("--copies", help="Launch N runs, each with a seed of its own.", metavar="N", min=1)
 ]
 ConfirmOption = Annotated[bool, typer.Option("-c", "--confirm", help="Tell the machine and its price, and ask.")]
+YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing: -c tells, and goes on.")]
 
 
 def with_cluster_options(
@@ -54,13 +55,36 @@ def start_on_cluster(recipe: Recipe, code: tuple[str | None, bool]) -> RunPaths:
     return start(recipe, SkyPilot(), CodeOptions(*code))
 
 
-def ask(recipe: Recipe) -> None:
-    """Tell what the launch would take and ask whether to; typer.Abort where not."""
+def ask_first(recipe: Recipe, copies: int, git_ref: str | None, *, confirm: bool, yes: bool) -> None:
+    """With --confirm: tell what the launch would take, and ask whether to; typer.Exit(3) where not.
+
+    Raises:
+        UsageError: An option would do nothing, or wait for an answer for ever.
+    """
+    from stagectl.errors import UsageError
+
+    if recipe.launch.backend != "sky":
+        for option in [*(["--git-ref"] if git_ref else []), *(["--confirm"] if confirm else [])]:
+            raise UsageError(f"{option} is for a cluster", hint="the recipe says launch.backend: local")
+    if yes and not confirm:
+        raise UsageError("--yes goes with --confirm", hint="without --confirm nothing is asked")
+    if confirm and not yes and not sys.stdin.isatty():
+        raise UsageError("--confirm asks, and there is no terminal", hint="leave --confirm out, or add --yes")
+    if confirm:
+        runs = f"{copies} runs" if copies > 1 else recipe.run or recipe.name
+        _tell_price(recipe, runs)
+        if not yes and not typer.confirm(f"launch {runs}?", err=True):
+            raise typer.Exit(3)
+
+
+def _tell_price(recipe: Recipe, runs: str) -> None:
     from stagectl.launch.cluster import planned_task
     from stagectl.launch.sky import SkyPilot
+    from stagectl.view.words import steps
 
+    budget = recipe.trainer.total_timesteps
+    say(f"{runs}: {len(recipe.stages)} stages{'' if budget is None else f', {steps(budget)} steps'}; the machine:")
     say(SkyPilot().offer(planned_task(recipe)).strip())
-    typer.confirm(f"launch {recipe.run or recipe.name}?", abort=True, err=True)
 
 
 def show_task(recipe: Recipe) -> None:
@@ -79,41 +103,38 @@ def show_task(recipe: Recipe) -> None:
     yaml.dump(planned_task(recipe), sys.stdout, Plain, sort_keys=False, allow_unicode=True)
 
 
-def goes_on_on_cluster(paths: RunPaths) -> bool:
-    """Go on with a run that is on a cluster, or was about to be: found there by its name, else submitted.
-
-    False: the run is one of this machine's.
-
-    Raises:
-        UsageError: It is over.
-    """
-    from stagectl.errors import UsageError
-    from stagectl.job.stored import stored_recipe
-    from stagectl.launch.cluster import resubmit
+def resume_on_cluster(paths: RunPaths, recipe: Recipe, code: tuple[str | None, bool], *, accept: bool) -> None:
+    """Go on with a run that is on a cluster, or was about to be. `code`: --git-ref and --skip-git-check."""
+    from stagectl.launch.cluster import CodeOptions
+    from stagectl.launch.resume_away import resume_away
     from stagectl.launch.sky import SkyPilot
-    from stagectl.runs import read_status
 
-    recipe = stored_recipe(paths)
-    if recipe.launch.backend != "sky":
-        return False
-    status = read_status(paths)
-    if status.ended is not None:
-        message = f"the run {paths.run_id} is over on its cluster: {status.ended['outcome']}"
-        raise UsageError(message, hint="begin a new one: stagectl run RECIPE")
-    resubmit(paths, recipe, SkyPilot())
+    resume_away(paths, recipe, SkyPilot(), CodeOptions(*code), accept_changes=accept)
     say(f"{paths.run_id} goes on, on its cluster")
-    return True
 
 
-def follow_if_away(paths: RunPaths) -> None:
-    """Have a run on a cluster followed, so that its files here catch up; nothing for a run of this machine."""
+def follow_if_away(paths: RunPaths) -> bool:
+    """Whether the run was submitted to a cluster; if so it is followed from here on, so that its files catch up."""
     from stagectl.runs import read_json
     from stagectl.runs.away import KEY
 
-    if KEY in read_json(paths.identity):
-        from stagectl.launch.follow import ensure_followed
+    if KEY not in read_json(paths.identity):
+        return False
+    from stagectl.launch.follow import ensure_followed
 
-        ensure_followed(paths)
+    ensure_followed(paths)
+    return True
+
+
+def refuse_if_managed(paths: RunPaths) -> None:
+    """Raises UsageError for a managed job's run, which takes no requests."""
+    from stagectl.errors import UsageError
+    from stagectl.runs import read_away, read_json
+
+    away = read_away(read_json(paths.identity))
+    if away is not None and away.cluster is None:
+        message = f"{paths.run_id} is a managed job, and SkyPilot has no way to bring it a request"
+        raise UsageError(message, hint="only a recipe's criteria move it on; without `managed: true` there is a way")
 
 
 def copies_of(recipe: Recipe, number: int) -> list[Recipe]:

@@ -19,9 +19,10 @@ from stagectl.cli.cluster import (
     NodesOption,
     SkipGitOption,
     SpotOption,
-    ask,
+    YesOption,
+    ask_first,
     copies_of,
-    goes_on_on_cluster,
+    resume_on_cluster,
     show_task,
     start_on_cluster,
     with_cluster_options,
@@ -73,6 +74,7 @@ def command(
     skip_git_check: SkipGitOption = False,
     copies: CopiesOption = 1,
     confirm: ConfirmOption = False,
+    yes: YesOption = False,
     output: OutputOption = "table",
     progress: ProgressOption = "auto",
 ) -> None:
@@ -88,7 +90,7 @@ def command(
     if resume is not None:
         if start or only or dry_run:
             raise UsageError("--from, --only and --dry-run are for a new run; --resume goes on with one")
-        paths = _resume(resume, recipe, laid_over, accept=accept)
+        paths = _resume(resume, recipe, laid_over, (git_ref, skip_git_check), accept=accept)
     else:
         if recipe is None:
             raise UsageError(
@@ -101,10 +103,11 @@ def command(
         if dry_run:
             _show_plan(loaded, output)
             return
-        *others, paths = _start_all(loaded, copies, (git_ref, skip_git_check), confirm=confirm)
-        for other in others:
-            _print_id(other.run_id, output)
-        detach = detach or bool(others)
+        ask_first(loaded, copies, git_ref, confirm=confirm, yes=yes)
+        if copies > 1:
+            _start_copies(loaded, copies, (git_ref, skip_git_check), output)
+            return
+        paths = _start(loaded, (git_ref, skip_git_check))
     if detach:
         _print_id(paths.run_id, output)
         return
@@ -124,34 +127,49 @@ def _load(file: Path, overrides: list[str], start: str | None, only: str | None)
     return loaded
 
 
-def _start_all(recipe: Recipe, copies: int, code: tuple[str | None, bool], *, confirm: bool) -> list[RunPaths]:
-    """A run a copy, where the recipe says."""
-    if confirm:
-        ask(recipe)
-    away = recipe.launch.backend == "sky"
-    return [start_on_cluster(copy, code) if away else _start(copy) for copy in copies_of(recipe, copies)]
+def _start_copies(recipe: Recipe, copies: int, code: tuple[str | None, bool], output: Output) -> None:
+    """So many runs, and their ids; the first that does not start is the last, and those before it go on."""
+    from stagectl.errors import StagectlError
+
+    for number, copy in enumerate(copies_of(recipe, copies)):
+        try:
+            _print_id(_start(copy, code).run_id, output)
+        except StagectlError as error:
+            if number:
+                error.message = f"{number} of {copies} runs were started and go on; the next one: {error.message}"
+            raise
 
 
-def _start(recipe: Recipe) -> RunPaths:
+def _start(recipe: Recipe, code: tuple[str | None, bool]) -> RunPaths:
+    """Start a run where the recipe says. `code`: --git-ref and --skip-git-check."""
     from stagectl.launch import local
 
+    if recipe.launch.backend == "sky":
+        return start_on_cluster(recipe, code)
     _say_checking()
     local.check(recipe)
     return local.start(recipe)
 
 
-def _resume(run_id: str, file: Path | None, overrides: list[str], *, accept: bool) -> RunPaths:
+def _resume(
+    run_id: str, file: Path | None, overrides: list[str], code: tuple[str | None, bool], *, accept: bool
+) -> RunPaths:
+    from stagectl.errors import UsageError
     from stagectl.job.stored import stored_recipe
     from stagectl.launch.resume import resume
     from stagectl.recipe import load_recipe
     from stagectl.runs import find_run, read_status
 
     paths = find_run(run_id)
-    if goes_on_on_cluster(paths):
-        return paths
     if file is not None and "=" in file.name and not file.exists():  # the first of the overrides
         file, overrides = None, [str(file), *overrides]
     recipe = stored_recipe(paths, overrides) if file is None else load_recipe(file, overrides)
+    backend = stored_recipe(paths).launch.backend
+    if recipe.launch.backend != backend:
+        raise UsageError(f"{paths.run_id} was launched with backend: {backend}, and its files are there")
+    if backend == "sky":
+        resume_on_cluster(paths, recipe, code, accept=accept)
+        return paths
     attempt = read_status(paths).attempt
     _say_checking()
     status = resume(paths, recipe, accept_changes=accept)

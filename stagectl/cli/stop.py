@@ -20,10 +20,12 @@ def command(
 
     When the grace time is over it is killed, and that is said."""
     from stagectl.launch import local
+    from stagectl.launch.follow import await_end
+    from stagectl.launch.resume_away import outlives_job
     from stagectl.runs import ENDED, find_run, judge, read_liveness, read_status
 
     paths = find_run(run_id)
-    follow_if_away(paths)
+    away = follow_if_away(paths)
     liveness = read_liveness(paths)
     state, detail = judge(read_status(paths), liveness)
     if state in ENDED:
@@ -31,8 +33,10 @@ def command(
         return
     local.request_stop(paths, grace)
     say(f"asked {paths.run_id} to save a checkpoint and end")
-    status = local.await_stop(paths, grace)
+    status = await_end(paths) if away else local.await_stop(paths, grace)
     state, detail = judge(status, read_liveness(paths))
-    checkpoint = f" · checkpoint {paths.folder / status.checkpoints[-1]['path']}" if status.checkpoints else ""
+    newest = status.checkpoints[-1]["path"] if status.checkpoints else ""
+    checkpoint = f" · checkpoint {newest if away else paths.folder / newest}" if newest else ""
     say(f"{state} at step {status.step:,}{f', {detail}' if detail else ''}{checkpoint}")
-    say(f"go on with it: stagectl run --resume {paths.run_id}")
+    if not away or outlives_job(paths):
+        say(f"go on with it: stagectl run --resume {paths.run_id}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from stagectl.errors import StagectlError
 from stagectl.launch.follow import start_follower
-from stagectl.launch.git import Code, check_code, check_out, find_code
+from stagectl.launch.git import Code, at_ref, check_code, check_out, find_code
 from stagectl.launch.sky import Place, Sky, UnreachableError
 from stagectl.launch.submit import submit
 from stagectl.launch.task import cluster_name, redacted, task_data
@@ -42,21 +42,17 @@ def start(recipe: Recipe, sky: Sky, options: CodeOptions, environ: Mapping[str, 
     Raises:
         UsageError: The code is not committed and pushed, or a secret has no value.
         RunExistsError: A run already has that id.
-        UnreachableError: The API server does not answer; the run is kept, and `resubmit` goes on with it.
+        UnreachableError: The API server does not answer; the run is kept, and `resume_away` goes on with it.
         JobError: SkyPilot refused the task; nothing is left of the run.
     """
-    code = find_code(recipe.folder)
-    if not options.skip_git_check and options.ref is None:
-        check_code(code)
+    code = checked_code(recipe.folder, options)
     run_id = recipe.run or new_run_id(recipe.name)
     recipe = replace(recipe, run=run_id)
     paths = create_run(run_id, write_resolved(recipe), recipe.folder, {**recipe.facts(), "commit": code.commit})
+    place = place_of(recipe, run_id)
     try:
-        if options.ref is not None:
-            make_folder(paths.folder / "code")
-            code = check_out(code, options.ref, paths.folder / "code")
-        task = _packed(paths, recipe, code, environ)
-        submit(paths, place_of(recipe, run_id), lambda: task, sky)
+        task = packed(paths, place, recipe, unpacked(paths, code, options), environ)
+        submit(paths, place, lambda: task, sky)
     except UnreachableError as error:
         raise UnreachableError(error.message, hint=f"the run is kept: stagectl run --resume {run_id}") from None
     except (StagectlError, OSError):
@@ -66,29 +62,36 @@ def start(recipe: Recipe, sky: Sky, options: CodeOptions, environ: Mapping[str, 
     return paths
 
 
-def resubmit(paths: RunPaths, recipe: Recipe, sky: Sky, environ: Mapping[str, str] = os.environ) -> None:
-    """Go on with a run whose submission was cut off: by the job that is there, else by a launch.
-
-    Raises:
-        UnreachableError: The API server does not answer.
-        JobError: SkyPilot refused the task.
-    """
-    code = find_code(recipe.folder)
-    if (paths.folder / "code").exists():
-        code = Code(paths.folder / "code", code.inside, code.commit)
-    submit(paths, place_of(recipe, paths.run_id), lambda: _packed(paths, recipe, code, environ), sky)
-    start_follower(paths)
+def place_of(recipe: Recipe, name: str) -> Place:
+    """Where a job of that name runs: where SkyPilot wants it, on the cluster that the recipe names, or on its own."""
+    launch = recipe.launch
+    return Place(name, None if launch.managed else launch.cluster or cluster_name(str(recipe.run)))
 
 
-def place_of(recipe: Recipe, run_id: str) -> Place:
-    """Where the recipe's run is: with SkyPilot's managed jobs, on the cluster that it names, or on its own."""
-    return Place(run_id, None if recipe.launch.managed else recipe.launch.cluster or cluster_name(run_id))
+def checked_code(folder: Path, options: CodeOptions) -> Code:
+    """The user's code around a folder. Raises UsageError where it cannot travel as the options want it."""
+    code = find_code(folder)
+    if options.ref is not None:
+        return at_ref(code, options.ref)
+    if not options.skip_git_check:
+        check_code(code)
+    return code
 
 
-def _packed(paths: RunPaths, recipe: Recipe, code: Code, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The task, with what travels beside the code in the run's folder."""
+def unpacked(paths: RunPaths, code: Code, options: CodeOptions) -> Code:
+    """The code that travels: that of a git ref is put into the run's folder."""
+    if options.ref is None:
+        return code
+    folder = paths.folder / "code"
+    shutil.rmtree(folder, ignore_errors=True)
+    make_folder(folder)
+    return check_out(code, folder)
+
+
+def packed(paths: RunPaths, place: Place, recipe: Recipe, code: Code, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The task under the place's name, with what travels beside the code in the run's folder."""
     luggage = paths.folder / "luggage"
     shutil.rmtree(luggage, ignore_errors=True)
     make_folder(luggage)
     write_whole(luggage / "recipe.yaml", write_resolved(recipe))
-    return task_data(recipe, paths.run_id, code, luggage, build_wheel(luggage).name, environ)
+    return {**task_data(recipe, paths.run_id, code, luggage, build_wheel(luggage).name, environ), "name": place.name}

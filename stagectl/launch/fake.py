@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from stagectl.errors import JobError
-from stagectl.launch.sky import Place, UnreachableError
+from stagectl.launch.sky import Look, Place, UnreachableError
 
 
 @dataclass(slots=True)
@@ -19,12 +20,14 @@ class FakeServer:
 
     Attributes:
         jobs: Every job that was ever started, as its place; its number is its index + 1.
-        states: What `state` answers for a job, one answer a look, the last for good.
+        states: What `look` says of a job, one answer a look, the last for good.
+        machine: The machine that it tells of.
         output: What `tail` gives: one list of pieces a connection, the last for good.
         down: The calls that find the server gone, by name, and how often each does.
         refuses: What the server says to a launch that it does not accept.
         fails: What it says to `result`, where an accepted launch comes to nothing.
-        commands: What `run` was asked to run.
+        brought: The files that `bring` brought, by their paths: one dictionary a call.
+        cancelled: The requests that were given up.
         gone: The clusters that were given back.
     """
 
@@ -35,7 +38,9 @@ class FakeServer:
     down: dict[str, int] = field(default_factory=dict)
     refuses: str = ""
     fails: str = ""
-    commands: list[str] = field(default_factory=list)
+    machine: Mapping[str, Any] | None = None
+    brought: list[dict[str, str]] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
     gone: list[str | None] = field(default_factory=list)
 
     def accept(self, task: Mapping[str, Any], place: Place) -> str:
@@ -71,25 +76,32 @@ class FakeSky:
             raise JobError(f"SkyPilot says: {self.server.fails}")
         return int(request.removeprefix("request-"))
 
+    def cancel_launch(self, request: str) -> None:
+        self._reach("cancel_launch")
+        self.server.cancelled.append(request)
+
     def find(self, place: Place) -> int | None:
         self._reach("find")
         return self.server.jobs.index(place) + 1 if place in self.server.jobs else None
 
-    def state(self, place: Place, job: int) -> str:
-        self._reach("state")
+    def look(self, place: Place, job: int | None) -> Look:
+        self._reach("look")
         if place.cluster in self.server.gone:
-            return "GONE"
+            return Look("GONE")
+        if job is None:
+            return Look("INIT")
         left = self.server.states.get(job, ["RUNNING"])
-        return left.pop(0) if len(left) > 1 else left[0]
+        return Look(left.pop(0) if len(left) > 1 else left[0], self.server.machine)
 
     def tail(self, place: Place, job: int) -> Iterator[str]:
         self._reach("tail")
         left = self.server.output
         yield from left.pop(0) if len(left) > 1 else left[0]
 
-    def run(self, place: Place, command: str) -> None:
-        self._reach("run")
-        self.server.commands.append(command)
+    def bring(self, place: Place, folder: Path) -> None:
+        self._reach("bring")
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        self.server.brought.append({str(path.relative_to(folder)): path.read_text() for path in files})
 
     def cancel(self, place: Place, job: int) -> None:
         self._reach("cancel")

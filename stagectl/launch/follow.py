@@ -8,12 +8,10 @@ one reads on. With the run's end it gives the run's own cluster back.
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 import os
-import shlex
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,142 +20,132 @@ from typing import TypeVar
 from stagectl.errors import JobError, StagectlError
 from stagectl.job.stored import stored_recipe
 from stagectl.job.training import PYTHON
-from stagectl.launch.copy import RunCopy
-from stagectl.launch.sky import Place, Sky, SkyPilot, UnreachableError
-from stagectl.launch.submit import await_job, note, note_following, submission
-from stagectl.recipe import Recipe
-from stagectl.runs import EventLog, FileLock, RunPaths, is_locked, read_json, read_status
+from stagectl.launch.attend import Attendant
+from stagectl.launch.copy import RunCopy, write_own_end
+from stagectl.launch.sky import Sky, SkyPilot, UnreachableError
+from stagectl.launch.submit import await_job, end_of, note, submission
+from stagectl.runs import ENDED, FileLock, RunPaths, RunStatus, StatusReader, is_locked, judge, read_liveness
 from stagectl.runs.away import has_ended, shown_state
 
 T = TypeVar("T")
 
-POLL_SECONDS = 15.0  # SkyPilot's own look at a job comes no sooner
-REQUEST_SECONDS = 1.0
+PAUSE_SECONDS = 15.0  # SkyPilot's own look at a job comes no sooner
+LINGER_SECONDS = 60.0  # after a run's end its job sends on to W&B, half a minute at most
+HANGING_LOOKS = 2  # more of them that say that the job is over, and its output is not waited for
 
 
 def main(arguments: list[str]) -> int:
     """0: the run is over and all of it is here. 1: it cannot be followed. 6: another process follows it."""
     paths = RunPaths(Path(arguments[0]))
-    with FileLock(paths.lock) as lock, (paths.folder / "sky.log").open("ab") as errors:
+    with FileLock(paths.lock) as lock:
         if not lock.acquire():
             return 6
         try:
-            follow(paths, SkyPilot(errors=errors))
+            follow(paths, SkyPilot(silent=False))
         except StagectlError as error:
-            errors.write(f"stagectl: {error}\n".encode())
+            sys.stderr.write(f"stagectl: {error}\n")
             return error.exit_code
     return 0
 
 
 def ensure_followed(paths: RunPaths) -> None:
-    """Start a follower for a run that is on a cluster, has not ended, and has none."""
-    if submission(paths) and not is_locked(paths.lock) and read_status(paths).ended is None:
+    """Start a follower for a run that is on a cluster and has none, unless it is over and its cluster given back."""
+    record = submission(paths)
+    if record and "over" not in record and not is_locked(paths.lock) and not is_locked(paths.folder / "launch.lock"):
         start_follower(paths)
 
 
-def start_follower(paths: RunPaths) -> subprocess.Popen[bytes]:
+def start_follower(paths: RunPaths) -> None:
     """A follower in a session of its own, so that it outlives the terminal."""
     command = [*PYTHON, "stagectl.launch.follow", str(paths.folder)]
     null = subprocess.DEVNULL
-    return subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
+    with (paths.folder / "sky.log").open("ab") as said:
+        subprocess.Popen(command, stdin=null, stdout=said, stderr=said, start_new_session=True)
 
 
-def follow(paths: RunPaths, sky: Sky, wait: Callable[[float], object] = time.sleep) -> None:
-    """Follow the run to its end.
+def await_end(paths: RunPaths) -> RunStatus:
+    """Stay until a run on a cluster has ended, with a follower all the time; its status then."""
+    reader, looks = StatusReader(paths), 0
+    while judge(reader.read(), read_liveness(paths))[0] not in ENDED:
+        time.sleep(0.2)
+        looks += 1
+        if looks % 50 == 0:
+            ensure_followed(paths)
+    return reader.read()
+
+
+def follow(
+    paths: RunPaths,
+    sky: Sky,
+    wait: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Follow the run to its end, and give its own cluster back.
 
     Raises:
-        JobError: The launch came to nothing; the run has ended with it.
+        JobError: SkyPilot does not take the cluster back.
     """
-    recipe = stored_recipe(paths)
+    note(paths, followed=round(time.time(), 3))
+    launch = stored_recipe(paths).launch
+    attendant = Attendant(paths, sky, launch.stop_grace, clock)
+    if end_of(paths) is None:  # else an earlier follower came so far
+        with attendant.at_work():
+            _carry(paths, sky, attendant, wait)
+    if attendant.place.cluster is not None and launch.cluster is None:
+        _reached(lambda: sky.down(attendant.place), wait)
+    note(paths, over=round(time.time(), 3))
+
+
+def _carry(paths: RunPaths, sky: Sky, attendant: Attendant, wait: Callable[[float], object]) -> None:
+    """Stay with the run until it has its end here."""
     try:
         place, job = _reached(lambda: await_job(paths, sky), wait)
     except JobError as error:
-        _end(paths, f"the launch failed: {error.message}")
-        raise
-    note_following(paths)
-    over = threading.Event()
-    carrier = threading.Thread(target=_carry_requests, args=(paths, recipe, place, job, sky, over), daemon=True)
-    carrier.start()
-    try:
-        state = _copy(paths, place, job, sky, wait)
-    finally:
-        over.set()
-    if read_status(paths).ended is None:
-        _end(paths, f"SkyPilot says {shown_state(state)}, and the job told no end")
-    if recipe.launch.cluster is None and not recipe.launch.managed:
-        with contextlib.suppress(JobError):
-            sky.down(place)
+        outcome = "stopped" if attendant.cancelled else "failed"
+        write_own_end(paths, outcome, attendant.cancelled or f"the launch failed: {error.message}")
+        return
+    attendant.job = job
+    with RunCopy(paths, submission(paths)["after"]) as copy:
+        state = _copy(copy, job, sky, attendant, wait)
+    if copy.is_other:
+        _reached(lambda: sky.cancel(place, job), wait)
+        write_own_end(paths, "failed", "its files on the cluster were gone, and its job began anew; it was cancelled")
+    elif not copy.ended:
+        outcome = "stopped" if attendant.cancelled or state == "CANCELLED" else "failed"
+        said = f"SkyPilot says {shown_state(state)}, and the job told no end"
+        write_own_end(paths, outcome, attendant.cancelled or said, copy.messages)
 
 
-def _copy(paths: RunPaths, place: Place, job: int, sky: Sky, wait: Callable[[float], object]) -> str:
-    """Keep the copy until it has the run's end, or there is no more to come; what SkyPilot said of the job last."""
-    with RunCopy(paths) as copy:
-        state, last = "", False
-        while True:
-            copy.begin()
-            with contextlib.suppress(UnreachableError):
-                for piece in sky.tail(place, job):
-                    copy.feed(piece)
-                    if copy.ended or copy.has_gap:
-                        break
-            if copy.ended or last:
-                break
-            state = _reached(lambda: sky.state(place, job), wait)
-            note(paths, state=state, time=round(time.time(), 3))
-            last = has_ended(state)  # once more, since the job may have ended between the two
-            if not last:
-                wait(POLL_SECONDS)
-        if not copy.ended:
-            with paths.log.open("a", encoding="utf-8") as log:
-                log.writelines(f"{line}\n" for line in copy.messages)
-    return state
+def _copy(copy: RunCopy, job: int, sky: Sky, attendant: Attendant, wait: Callable[[float], object]) -> str:
+    """Read the job's output until there is no more to come; what SkyPilot said of the job last."""
+    state, ended_at = "", math.inf
+    while True:
+        last = has_ended(state)  # the job may have told its end between the output's and the look
+        copy.begin()
+        attendant.ended_looks = 0
+        with contextlib.suppress(UnreachableError):
+            for piece in sky.tail(attendant.place, job):
+                copy.feed(piece)
+                attendant.begun = copy.has_news
+                if copy.ended:
+                    ended_at = min(ended_at, attendant.clock())
+                hangs = not piece and attendant.ended_looks > HANGING_LOOKS
+                if copy.has_gap or copy.is_other or hangs or attendant.clock() > ended_at + LINGER_SECONDS:
+                    break
+        if last or copy.is_other or (copy.ended and not copy.has_gap):
+            return state
+        state = _reached(attendant.look, wait, JobError)
+        if not has_ended(state):
+            wait(PAUSE_SECONDS)
 
 
-def request_command(recipe: Recipe, run_id: str, request: Path) -> str:
-    """The shell command that puts a request into the run's folder on the cluster, whole or not at all."""
-    home = recipe.launch.task.get("envs", {}).get("STAGECTL_HOME")
-    folder = f"{shlex.quote(home) if home else '~/.stagectl'}/runs/{shlex.quote(run_id)}/requests"
-    text = shlex.quote(json.dumps(read_json(request)))
-    return f"cd {folder} && printf %s {text} > .sent && mv .sent {request.name}"
-
-
-def _carry_requests(paths: RunPaths, recipe: Recipe, place: Place, job: int, sky: Sky, over: threading.Event) -> None:
-    """Bring each request that is put into the run's folder here to the one there."""
-    seen: dict[Path, object] = {}
-    while not over.wait(REQUEST_SECONDS):
-        for request in (paths.stop_request, paths.advance_request):
-            asked = read_json(request)
-            if not asked or seen.get(request) == asked:
-                continue
-            stops = request == paths.stop_request
-            try:
-                if place.cluster is not None:
-                    sky.run(place, request_command(recipe, paths.run_id, request))
-                elif stops:
-                    sky.cancel(place, job)
-            except JobError:  # Slurm has no room for a command beside a job that takes all of the allocation
-                if not stops:
-                    continue
-                with contextlib.suppress(JobError):
-                    sky.cancel(place, job)
-            seen[request] = asked
-
-
-def _reached(call: Callable[[], T], wait: Callable[[float], object]) -> T:
-    """The call's value; while the API server does not answer, it is asked again."""
+def _reached(call: Callable[[], T], wait: Callable[[float], object], failure: type[JobError] = UnreachableError) -> T:
+    """The call's value; while it fails in that way, it is asked again."""
     while True:
         try:
             return call()
-        except UnreachableError:
-            wait(POLL_SECONDS)
-
-
-def _end(paths: RunPaths, message: str) -> None:
-    """End a run whose job told no end, and will tell none."""
-    status = read_status(paths)
-    outcome = "stopped" if paths.stop_request.exists() else "failed"
-    with EventLog(paths.events, attempt=status.attempt) as log:
-        log.append("run_ended", status.step, outcome=outcome, message=message)
+        except failure:
+            wait(PAUSE_SECONDS)
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def check_code(code: Code) -> None:
             raise UsageError(f"{code.folder} has commits that are not pushed:{_listed(unpushed)}", hint=hint)
 
 
-def check_out(code: Code, ref: str, folder: Path) -> Code:
-    """The code as of a commit, branch or tag, unpacked into a folder.
+def at_ref(code: Code, ref: str) -> Code:
+    """The code as of a commit, branch or tag, once `check_out` has unpacked it.
 
     Raises:
         UsageError: There is no such commit here.
@@ -58,13 +58,18 @@ def check_out(code: Code, ref: str, folder: Path) -> Code:
     commit = _git(code.folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
     if not commit:
         raise UsageError(f"--git-ref {ref}: {code.folder} has no such commit", hint="git fetch may bring it")
-    command = ["git", "-C", str(code.folder), "archive", commit]
+    return Code(code.folder, code.inside, commit)
+
+
+def check_out(code: Code, folder: Path) -> Code:
+    """The code of its commit alone, unpacked into a folder."""
+    command = ["git", "-C", str(code.folder), "archive", str(code.commit)]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE) as archive,
         tarfile.open(fileobj=archive.stdout, mode="r|") as tar,
     ):
         tar.extractall(folder, filter="data")
-    return Code(folder, code.inside, commit)
+    return Code(folder, code.inside, code.commit)
 
 
 def _changes(folder: Path) -> list[str]:

@@ -78,12 +78,13 @@ def start(recipe: Recipe) -> RunPaths:
 
 def request_stop(paths: RunPaths, grace: float | None = None) -> None:
     """Ask the run to save a checkpoint and end; after `grace` seconds (else the recipe's) its job kills it."""
-    write_json(paths.stop_request, {"by": "stop", **({} if grace is None else {"grace": grace})})
+    own = {} if grace is None else {"grace": grace}
+    write_json(paths.stop_request, {"by": "stop", "time": round(time.time(), 3), **own})
 
 
 def request_advance(paths: RunPaths, to: str | None = None) -> None:
     """Ask the run to go to a stage, else to its next one, at its next rollout."""
-    write_json(paths.advance_request, {"by": "advance", "to": to})
+    write_json(paths.advance_request, {"by": "advance", "time": round(time.time(), 3), "to": to})
 
 
 def await_stop(paths: RunPaths, grace: float | None = None) -> RunStatus:

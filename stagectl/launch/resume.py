@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from stagectl.errors import RecipeError, RunExistsError, UsageError
-from stagectl.job.stored import stored_recipe, stored_trainer
+from stagectl.job.stored import go_on_under, stored_recipe, stored_trainer
 from stagectl.launch.local import check, start_job
-from stagectl.recipe import Recipe, build_curriculum, changes, fingerprint, write_resolved
+from stagectl.recipe import Recipe, build_curriculum, changes, fingerprint
 from stagectl.runs import (
     Beginning,
     FileLock,
@@ -18,8 +16,6 @@ from stagectl.runs import (
     read_json,
     read_liveness,
     read_status,
-    write_json,
-    write_whole,
 )
 
 
@@ -46,22 +42,45 @@ def resume(paths: RunPaths, recipe: Recipe, *, accept_changes: bool = False) -> 
             start_job(paths, lambda pid: read_json(paths.identity)["job"]["pid"] == pid, lock)
             return read_status(paths)
         _check_over(paths, status, before)
-        if changed and not accept_changes:
-            raise _refused(paths, changed)
-        identity = read_json(paths.identity)
-        known = [fingerprint(before), *identity.get("accepted_recipes", [])]
+        if not accept_changes:
+            check_changes(paths, changed)
+        known = [fingerprint(before), *read_json(paths.identity).get("accepted_recipes", [])]
         start = find_beginning(paths, known)
         if status.ended is not None or changed:  # who crashed may be over all the same, and has yet to say so
             _check_going_on(paths, recipe, start)
         check(recipe)
-        if write_resolved(recipe) != write_resolved(before):
-            accepted = {"folder": str(recipe.folder), "accepted_recipes": known}
-            write_json(paths.identity, {**identity, **accepted})
-            write_whole(paths.recipe, write_resolved(replace(recipe, run=before.run)))
+        go_on_under(paths, recipe)
         for request in (paths.stop_request, paths.advance_request):
             request.unlink(missing_ok=True)
         start_job(paths, lambda _: read_status(paths).attempt > status.attempt, lock)
     return read_status(paths)
+
+
+def check_completed(paths: RunPaths, status: RunStatus) -> None:
+    """Raises UsageError where the run has nothing left to do."""
+    if status.ended is not None and status.ended["outcome"] == "completed":
+        message = f"the run {paths.run_id} is completed: all its stages are over"
+        raise UsageError(message, hint="begin a new one: stagectl run RECIPE")
+
+
+def check_budget(paths: RunPaths, recipe: Recipe, step: int) -> None:
+    """Raises UsageError where the recipe leaves no steps to a run that goes on from that one."""
+    budget = recipe.trainer.total_timesteps
+    if budget is not None and step >= budget:
+        more = _accepting(paths, f"trainer.total_timesteps={2 * budget}")
+        raise UsageError(f"the run {paths.run_id} has spent all its {budget:,} steps", hint=f"give it more: {more}")
+
+
+def check_changes(paths: RunPaths, changed: list[str]) -> None:
+    """Raises RecipeError where the recipe is not the run's own; for a change that was not accepted."""
+    if changed:
+        lines = "\n".join(f"  {line}" for line in changed)
+        hint = "to go on under the new recipe add --accept-recipe-change"
+        raise RecipeError(f"the recipe is not the one that the run {paths.run_id} has:\n{lines}", hint=hint)
+
+
+def _accepting(paths: RunPaths, change: str) -> str:
+    return f"stagectl run --resume {paths.run_id} {change} --accept-recipe-change"
 
 
 def _held(paths: RunPaths) -> RunExistsError:
@@ -80,9 +99,7 @@ def _check_adoptable(paths: RunPaths, changed: list[str]) -> None:
 
 def _check_over(paths: RunPaths, status: RunStatus, before: Recipe) -> None:
     """Whether the run is one to go on with."""
-    if status.ended is not None and status.ended["outcome"] == "completed":
-        message = f"the run {paths.run_id} is completed: all its stages are over"
-        raise UsageError(message, hint="begin a new one: stagectl run RECIPE")
+    check_completed(paths, status)
     if "job" not in read_json(paths.identity) and not before.trainer.command:
         message = f"the run {paths.run_id} was begun by a script, and its recipe does not say by which"
         raise UsageError(message, hint="with `trainer: {command: [python, train.py]}` stagectl can start it again")
@@ -90,11 +107,7 @@ def _check_over(paths: RunPaths, status: RunStatus, before: Recipe) -> None:
 
 def _check_going_on(paths: RunPaths, recipe: Recipe, start: Beginning) -> None:
     """Whether the curriculum, from its checkpoint on, has something left to do under the recipe."""
-    budget = recipe.trainer.total_timesteps
-    accepting = f"stagectl run --resume {paths.run_id} {{}} --accept-recipe-change"
-    if budget is not None and start.step >= budget:
-        more = accepting.format(f"trainer.total_timesteps={2 * budget}")
-        raise UsageError(f"the run {paths.run_id} has spent all its {budget:,} steps", hint=f"give it more: {more}")
+    check_budget(paths, recipe, start.step)
     if start.checkpoint is None:
         return
     curriculum = build_curriculum(recipe)
@@ -102,11 +115,5 @@ def _check_going_on(paths: RunPaths, recipe: Recipe, start: Beginning) -> None:
     if curriculum.end is not None:
         end = curriculum.end
         message = f"the curriculum of {paths.run_id} is over: it {end.outcome} in stage '{end.name}', by {end.reason}"
-        more = accepting.format(f"curriculum.stages.{end.name}.max_steps=…")
+        more = _accepting(paths, f"curriculum.stages.{end.name}.max_steps=…")
         raise UsageError(message, hint=f"change what ended it: {more}")
-
-
-def _refused(paths: RunPaths, changed: list[str]) -> RecipeError:
-    lines = "\n".join(f"  {line}" for line in changed)
-    hint = "to go on under the new recipe add --accept-recipe-change"
-    return RecipeError(f"the recipe is not the one that the run {paths.run_id} has:\n{lines}", hint=hint)

@@ -6,16 +6,22 @@ calls wait for ever, and some start a server. What it writes to its standard err
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import IO, Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from stagectl.errors import JobError
 from stagectl.job.training import PYTHON
+
+IDLE_SECONDS = 1.0
+PIECE = 1 << 16
 
 
 class UnreachableError(JobError):
@@ -28,6 +34,18 @@ class Place:
 
     name: str
     cluster: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What SkyPilot says of a job, in its words, and of the machine that it is on, where there is one.
+
+    The machine: `infra`, `cluster`, `region`, `hourly` in dollars for all nodes together (None where no price is
+    known), and `since` when it is there, in seconds since the epoch.
+    """
+
+    state: str
+    machine: Mapping[str, Any] | None = None
 
 
 class Sky(Protocol):
@@ -45,17 +63,23 @@ class Sky(Protocol):
     def result(self, request: str) -> int:
         """Wait until the launch is done; the job's number."""
 
+    def cancel_launch(self, request: str) -> None:
+        """Give up a launch that is under way; its job may have come to be all the same."""
+
     def find(self, place: Place) -> int | None:
         """The job of that name there, once every launch that may still bring it is over."""
 
-    def state(self, place: Place, job: int) -> str:
-        """What SkyPilot says of the job, in its words; GONE where its cluster is no more."""
+    def look(self, place: Place, job: int | None) -> Look:
+        """What SkyPilot says of the job, or of its cluster before there is one; GONE where the cluster is no more."""
 
     def tail(self, place: Place, job: int) -> Iterator[str]:
-        """The job's output from its start, as it comes, in pieces; the end may come before the job's."""
+        """The job's output from its start, as it comes, in pieces; an empty one where nothing comes for a second.
 
-    def run(self, place: Place, command: str) -> None:
-        """Run a command on the cluster beside the job; not on a managed job's: SkyPilot would take it for the job."""
+        The end may come before the job's, or not at all.
+        """
+
+    def bring(self, place: Place, folder: Path) -> None:
+        """Put the folder's files into the job's working folder on its cluster; there is no way to a managed job's."""
 
     def cancel(self, place: Place, job: int) -> None: ...
 
@@ -66,10 +90,9 @@ class Sky(Protocol):
 class SkyPilot:
     """The real one."""
 
-    def __init__(self, *, errors: int | IO[bytes] = subprocess.DEVNULL, hurry: float = 1.0) -> None:
-        """`errors`: where SkyPilot's own messages go. `hurry` divides the deadlines, for tests."""
-        self._errors = errors
-        self._hurry = hurry
+    def __init__(self, *, silent: bool = True) -> None:
+        """`silent`: SkyPilot's own messages go nowhere, else to this process's standard error."""
+        self._errors = subprocess.DEVNULL if silent else None
 
     def check(self, task: Mapping[str, Any]) -> None:
         self._call("check", 60, task=task)
@@ -83,24 +106,34 @@ class SkyPilot:
     def result(self, request: str) -> int:
         return int(self._call("result", 24 * 3600, request=request))
 
+    def cancel_launch(self, request: str) -> None:
+        self._call("cancel_launch", 120, request=request)
+
     def find(self, place: Place) -> int | None:
         found = self._call("find", 3600, place=asdict(place))
         return None if found is None else int(found)
 
-    def state(self, place: Place, job: int) -> str:
-        return str(self._call("state", 120, place=asdict(place), job=job))
+    def look(self, place: Place, job: int | None) -> Look:
+        return Look(**self._call("look", 120, place=asdict(place), job=job))
 
     def tail(self, place: Place, job: int) -> Iterator[str]:
         worker = self._start("tail", place=asdict(place), job=job)
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         try:
             assert worker.stdout is not None
-            for line in worker.stdout:
-                yield line.decode(errors="replace")
+            pipe = worker.stdout.fileno()
+            while True:
+                if not select.select([pipe], [], [], IDLE_SECONDS)[0]:
+                    yield ""
+                elif data := os.read(pipe, PIECE):
+                    yield decoder.decode(data)
+                else:
+                    return
         finally:
             _end(worker)
 
-    def run(self, place: Place, command: str) -> None:
-        self._call("run", 90, place=asdict(place), command=command)
+    def bring(self, place: Place, folder: Path) -> None:
+        self._call("bring", 120, place=asdict(place), folder=str(folder))
 
     def cancel(self, place: Place, job: int) -> None:
         self._call("cancel", 300, place=asdict(place), job=job)
@@ -111,9 +144,9 @@ class SkyPilot:
     def _call(self, call: str, seconds: float, *, keep: int = -1, **arguments: Any) -> Any:
         worker = self._start(call, keep=keep, **arguments)
         try:
-            said, _ = worker.communicate(timeout=seconds / self._hurry)
+            said, _ = worker.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            message = f"SkyPilot did not answer within {seconds / self._hurry:.0f} s ({call})"
+            message = f"SkyPilot did not answer within {seconds:.0f} s ({call})"
             raise UnreachableError(message, hint="sky api info tells how its server is") from None
         finally:
             _end(worker)

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import IO, Any
 
+from stagectl.launch.sky_look import look, managed_jobs
+
 
 def main() -> int:
     """0 with `{"value": …}` on standard output, 1 with `{"error": …}`; `tail` prints the job's output instead."""
@@ -67,6 +69,12 @@ def result(request: str) -> int:
     return int(job[0] if isinstance(job, list) else job)
 
 
+def cancel_launch(request: str) -> None:
+    import sky
+
+    sky.get(sky.api_cancel([request], silent=True))
+
+
 def find(place: dict[str, Any]) -> int | None:
     """Launches that are under way are waited for first: one of them may be the one whose answer was lost."""
     import sky
@@ -83,21 +91,8 @@ def find(place: dict[str, Any]) -> int | None:
                 if _is_unreachable(error):
                     raise
         time.sleep(0.5)
-    jobs = _managed_jobs(name_match=place["name"]) if place["cluster"] is None else _cluster_jobs(place["cluster"])
+    jobs = managed_jobs(name_match=place["name"]) if place["cluster"] is None else _cluster_jobs(place["cluster"])
     return min((job.job_id for job in jobs if job.job_name == place["name"]), default=None)
-
-
-def state(place: dict[str, Any], job: int) -> str:
-    import sky
-
-    if place["cluster"] is None:
-        found = [entry.status for entry in _managed_jobs(job_ids=[job])]
-    else:
-        try:
-            found = [status for status in sky.get(sky.job_status(place["cluster"], [job])).values() if status]
-        except (sky.exceptions.ClusterDoesNotExist, sky.exceptions.ClusterNotUpError):
-            found = []
-    return str(getattr(found[0], "value", found[0])) if found else "GONE"
 
 
 def tail(answers: IO[str], place: dict[str, Any], job: int) -> int:
@@ -114,10 +109,11 @@ def tail(answers: IO[str], place: dict[str, Any], job: int) -> int:
     return 0
 
 
-def run(place: dict[str, Any], command: str) -> None:
+def bring(place: dict[str, Any], folder: str) -> None:
+    """A task that runs nothing: its working folder travels, and no job is queued, so that it needs no room there."""
     import sky
 
-    sky.get(sky.exec(sky.Task(run=command, name="stagectl-request"), cluster_name=place["cluster"]))
+    sky.get(sky.exec(sky.Task(name="stagectl-request", workdir=folder), cluster_name=place["cluster"]))
 
 
 def cancel(place: dict[str, Any], job: int) -> None:
@@ -145,15 +141,6 @@ def _cluster_jobs(cluster: str) -> list[Any]:
         return list(sky.get(sky.queue(cluster, all_users=True)))
     except (sky.exceptions.ClusterDoesNotExist, sky.exceptions.ClusterNotUpError):
         return []
-
-
-def _managed_jobs(**which: Any) -> list[Any]:
-    """`name_match` finds parts of names and knows wild cards, so that the caller compares."""
-    import sky
-
-    known = inspect.signature(sky.jobs.queue_v2).parameters
-    records = sky.get(sky.jobs.queue_v2(refresh=False, **{key: which[key] for key in which if key in known}))[0]
-    return list(records)
 
 
 def _top_level() -> dict[str, Any]:
@@ -186,9 +173,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     "offer": offer,
     "launch": launch,
     "result": result,
+    "cancel_launch": cancel_launch,
     "find": find,
-    "state": state,
-    "run": run,
+    "look": look,
+    "bring": bring,
     "cancel": cancel,
     "down": down,
 }

@@ -2,23 +2,30 @@
 
 Before the launch the intent is on disk, then the launch goes out under the run's name, then its ids are kept. SkyPilot
 takes the same launch twice without a word, so that after a crash the job is looked for by its name before anything is
-sent again; and the process that sends holds the run's launch lock, so that none can still send behind one's back.
+sent again; and the process that sends holds the run's launch lock, so that none can still send behind one's back. A
+run that goes on after its end is submitted again, under another name.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from stagectl.errors import JobError, RunExistsError
-from stagectl.launch.sky import Place, Sky, UnreachableError
-from stagectl.runs import FileLock, RunPaths, read_json, write_json
+from stagectl.launch.sky import Look, Place, Sky, UnreachableError
+from stagectl.runs import Event, EventReader, FileLock, RunPaths, read_json, read_status, write_json
 from stagectl.runs.away import KEY
 
+_writing = threading.RLock()  # a follower keeps what its looks tell and what its launch comes to at the same time
 
-def submit(paths: RunPaths, place: Place, task: Callable[[], Mapping[str, Any]], sky: Sky) -> int | None:
+
+def submit(
+    paths: RunPaths, place: Place, task: Callable[[], Mapping[str, Any]], sky: Sky, *, again: bool = False
+) -> int | None:
     """See to it that the run's job is submitted; its number, where SkyPilot has told it already.
 
     Args:
@@ -26,6 +33,7 @@ def submit(paths: RunPaths, place: Place, task: Callable[[], Mapping[str, Any]],
         place: Where it is to run.
         task: Makes the task; asked only where it has to be sent.
         sky: SkyPilot.
+        again: The run has ended, and goes on by another job.
 
     Raises:
         UnreachableError: The API server does not answer; a later call finds out what became of it.
@@ -35,22 +43,28 @@ def submit(paths: RunPaths, place: Place, task: Callable[[], Mapping[str, Any]],
     with FileLock(paths.folder / "launch.lock") as lock:
         if not lock.acquire():
             raise RunExistsError(f"another process is submitting the run {paths.run_id}")
-        record = submission(paths)
-        if "job" in record or "request" in record:
-            return record.get("job")
-        if record and (job := sky.find(place)) is not None:
-            _keep(paths, {**record, "job": job})
+        before = submission(paths)
+        if not again and ("job" in before or "request" in before):
+            return before.get("job")
+        if not again and before and (job := sky.find(place)) is not None:
+            note(paths, job=job)
             return job
-        record = {"place": asdict(place), "time": round(time.time(), 3)}
+        last = deque(EventReader(paths.events).read(), maxlen=1)
+        record = {
+            "place": asdict(place),
+            "time": round(time.time(), 3),
+            "after": last[0]["seq"] if last else 0,
+            "machines": _given_back(before),
+        }
         _keep(paths, record)
         try:
             request = sky.launch(task(), place, lock.fd)
         except UnreachableError:
             raise
         except JobError:  # it was refused, so that nothing is on its way
-            _keep(paths, {})
+            _keep(paths, before)
             raise
-        _keep(paths, {**record, "request": request})
+        note(paths, request=request)
         return None
 
 
@@ -58,28 +72,31 @@ def await_job(paths: RunPaths, sky: Sky) -> tuple[Place, int]:
     """Wait until the submitted launch is done; where the job runs, and its number.
 
     Raises:
-        UnreachableError: The API server does not answer.
+        UnreachableError: The API server does not answer, or the launch is only being sent.
         JobError: The launch failed, or the run was never submitted; it may be submitted again.
     """
-    record = submission(paths)
-    if not record:
-        raise JobError(f"the run {paths.run_id} was not submitted", hint=f"stagectl run --resume {paths.run_id}")
-    place = Place(**record["place"])
-    if "job" in record:
-        return place, int(record["job"])
-    try:
-        job = sky.result(record["request"]) if "request" in record else sky.find(place)
-    except UnreachableError:
-        raise
-    except JobError:  # the server may have forgotten the request, and have the job
-        job = sky.find(place)
-        if job is None:
-            _keep(paths, {})
+    with FileLock(paths.folder / "launch.lock") as lock:
+        if not {"job", "request"} & submission(paths).keys() and not lock.acquire():
+            raise UnreachableError(f"the run {paths.run_id} is only being submitted")
+        record = submission(paths)
+        if not record:
+            raise JobError(f"the run {paths.run_id} was not submitted", hint=f"stagectl run --resume {paths.run_id}")
+        place = Place(**record["place"])
+        if "job" in record:
+            return place, int(record["job"])
+        try:
+            job = sky.result(record["request"]) if "request" in record else sky.find(place)
+        except UnreachableError:
             raise
-    if job is None:
-        raise JobError(f"SkyPilot has no job named {place.name}", hint=f"stagectl run --resume {paths.run_id}")
-    _keep(paths, {**record, "job": job})
-    return place, job
+        except JobError:  # the server may have forgotten the request, and have the job
+            job = sky.find(place)
+            if job is None:
+                _keep(paths, {key: value for key, value in submission(paths).items() if key != "request"})
+                raise
+        if job is None:
+            raise JobError(f"SkyPilot has no job named {place.name}", hint=f"stagectl run --resume {paths.run_id}")
+        note(paths, job=job)
+        return place, job
 
 
 def submission(paths: RunPaths) -> dict[str, Any]:
@@ -87,15 +104,46 @@ def submission(paths: RunPaths) -> dict[str, Any]:
     return dict(read_json(paths.identity).get(KEY, {}))
 
 
+def end_of(paths: RunPaths) -> Event | None:
+    """The run's end, if it came since it was submitted last."""
+    ended = read_status(paths).ended
+    return ended if ended is not None and ended["seq"] > submission(paths).get("after", 0) else None
+
+
 def note(paths: RunPaths, **facts: Any) -> None:
-    """Keep what SkyPilot said last, beside the submission."""
-    _keep(paths, {**submission(paths), "seen": facts})
+    """Keep facts beside what is known of the submission."""
+    with _writing:
+        _keep(paths, {**submission(paths), **facts})
 
 
-def note_following(paths: RunPaths) -> None:
-    """Keep that the following begins now: what did not come before is no silence of the job's."""
-    _keep(paths, {**submission(paths), "followed": round(time.time(), 3)})
+def note_look(paths: RunPaths, look: Look, now: float) -> None:
+    """Keep what SkyPilot says of the job, and the machine, if it is another one than before."""
+    with _writing:
+        record = submission(paths)
+        machines = record.get("machines", [])
+        if look.machine is not None:
+            machines = _with(machines, {**look.machine, "since": max(look.machine.get("since") or now, record["time"])})
+        note(paths, seen={"state": look.state, "time": now}, machines=machines)
+
+
+def _with(machines: list[dict[str, Any]], machine: Mapping[str, Any]) -> list[dict[str, Any]]:
+    last = machines[-1] if machines else None
+    if last is not None and all(last[key] == machine[key] for key in ("infra", "cluster", "region")):
+        if machine["hourly"] in (None, last["hourly"]):
+            return machines
+        if last["hourly"] is None:  # its price is known only now
+            return [*machines[:-1], {**last, "hourly": machine["hourly"]}]
+    return [*machines, dict(machine)]
+
+
+def _given_back(before: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The machines of the submission before; the last one costs nothing since it was given back."""
+    machines = list(before.get("machines", []))
+    if machines and machines[-1]["hourly"] and "over" in before:
+        machines.append({**machines[-1], "hourly": 0.0, "since": before["over"]})
+    return machines
 
 
 def _keep(paths: RunPaths, record: dict[str, Any]) -> None:
-    write_json(paths.identity, {**read_json(paths.identity), KEY: record})
+    with _writing:
+        write_json(paths.identity, {**read_json(paths.identity), KEY: record})

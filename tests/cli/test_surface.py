@@ -13,7 +13,7 @@ from stagectl.cli import app, run_command
 SURFACE = {
     "run": (
         "RECIPE KEY=VALUE --from --only --detach --dry-run --resume --accept-recipe-change --gpus --nodes --cpus "
-        "--spot --no-spot --timeout-hours --git-ref --skip-git-check --copies --confirm --output --progress"
+        "--spot --no-spot --timeout-hours --git-ref --skip-git-check --copies --confirm --yes --output --progress"
     ),
     "status": "RUN_ID --watch --output --progress",
     "simulate": (

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import threading
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +11,11 @@ import pytest
 from stagectl.errors import JobError
 from stagectl.job.lines import Output, event_line, output_line
 from stagectl.launch.fake import FakeServer, FakeSky
-from stagectl.launch.follow import follow, request_command
+from stagectl.launch.follow import ensure_followed, follow
 from stagectl.launch.sky import Place
-from stagectl.launch.submit import submission, submit
+from stagectl.launch.submit import end_of, submission, submit
 from stagectl.recipe import load_recipe, write_resolved
-from stagectl.runs import RunPaths, create_run, read_events, read_status, write_json
+from stagectl.runs import FileLock, RunPaths, create_run, read_events, read_status
 from stagectl.runs.away import has_ended, shown_state
 
 PLACE = Place("r-1", "r-1")
@@ -34,6 +31,12 @@ def make(tmp_path: Path, launch: str = "backend: sky") -> RunPaths:
 @pytest.fixture
 def paths(tmp_path: Path) -> RunPaths:
     return make(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks beside the reading, so that the answers come in the order that a test tells."""
+    monkeypatch.setattr("stagectl.launch.attend.STEP_SECONDS", 3600.0)
 
 
 def event(seq: int, name: str = "ready", **fields: Any) -> str:
@@ -82,9 +85,10 @@ def test_a_lost_line_is_read_again_from_the_start(paths: RunPaths) -> None:
 
 
 def test_an_api_server_that_is_gone_for_a_while_is_waited_for(paths: RunPaths) -> None:
-    server = FakeServer(output=[[event(2)], [end(3)]], down={"result": 2, "tail": 1, "state": 1})
+    server = FakeServer(output=[[event(2)], [end(3)]], down={"result": 2, "tail": 1, "look": 1, "down": 1})
     assert len(followed(paths, server)) >= 3
     assert read_status(paths).ended is not None
+    assert server.gone == ["r-1"]
 
 
 def test_a_preempted_job_goes_on_as_the_same_run(tmp_path: Path) -> None:
@@ -118,8 +122,7 @@ def test_a_job_that_ended_between_two_looks_is_read_once_more(paths: RunPaths) -
 
 
 def test_a_launch_that_comes_to_nothing_ends_the_run_with_the_reason(paths: RunPaths) -> None:
-    with pytest.raises(JobError, match="no capacity"):
-        followed(paths, FakeServer(fails="no capacity"))
+    followed(paths, FakeServer(fails="no capacity"))
     ended = read_status(paths).ended
     assert ended is not None
     assert ended["message"] == "the launch failed: SkyPilot says: no capacity"
@@ -132,60 +135,107 @@ def test_a_state_that_is_not_known_is_named_and_is_no_end() -> None:
     assert has_ended("FAILED_OF_A_NEW_KIND")
 
 
-def test_a_request_put_here_reaches_the_cluster(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stagectl.launch.follow.REQUEST_SECONDS", 0.01)
-    arrived = threading.Event()
+def test_the_end_is_the_jobs_last_word_only_when_its_output_is_over(paths: RunPaths) -> None:
+    """A job that goes on with a run tells the ends that the run had before."""
+    again = event(4, "attempt_started", command=[])
+    server = FakeServer(output=[[event(2), end(3, "stopped"), again, end(5)]])
+    followed(paths, server)
+    assert [told["seq"] for told in read_events(paths.events)] == [1, 2, 3, 4, 5]
 
-    class Waiting(FakeSky):
-        def run(self, place: Place, command: str) -> None:
-            super().run(place, command)
-            arrived.set()
 
+def test_a_job_that_lingers_after_the_runs_end_is_not_waited_for_for_ever(paths: RunPaths) -> None:
+    seconds = [0.0]
+
+    class Lingering(FakeSky):
         def tail(self, place: Place, job: int) -> Any:
-            yield event(2)
-            assert arrived.wait(20)
-            yield end(3, "stopped")
+            yield from [event(2), end(3)]
+            while seconds[0] < 100:
+                seconds[0] += 1
+                yield ""
 
     server = FakeServer()
-    write_json(paths.stop_request, {"by": "it's me", "grace": 5})
     submit(paths, PLACE, dict, FakeSky(server))
-    follow(paths, Waiting(server))
-    assert len(server.commands) == 1
+    follow(paths, Lingering(server), lambda _: None, lambda: seconds[0])
+    assert server.gone == ["r-1"]
+    assert 30 < seconds[0] < 100
 
 
-def test_a_stop_that_finds_no_room_beside_the_job_cancels_it(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stagectl.launch.follow.REQUEST_SECONDS", 0.01)
-    cancelled = threading.Event()
+def test_output_that_hangs_when_the_job_is_over_is_read_once_more(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stagectl.launch.attend.STEP_SECONDS", 0.001)
+    monkeypatch.setattr("stagectl.launch.attend.LOOK_SECONDS", 0.0)
 
-    class Full(FakeSky):
-        def run(self, place: Place, command: str) -> None:
-            raise JobError("no room")
-
-        def cancel(self, place: Place, job: int) -> None:
-            super().cancel(place, job)
-            cancelled.set()
+    class Hanging(FakeSky):
+        tails = 0
 
         def tail(self, place: Place, job: int) -> Any:
-            yield event(2)
-            assert cancelled.wait(20)
+            self.tails += 1
+            if self.tails == 1:
+                yield event(2)
+                yield from itertools.repeat("", 10**9)
+            yield end(3)
 
-    server = FakeServer()
-    write_json(paths.stop_request, {"by": "stop"})
+    server = FakeServer(states={1: ["FAILED"]})
     submit(paths, PLACE, dict, FakeSky(server))
-    follow(paths, Full(server))
-    ended = read_status(paths).ended
-    assert ended is not None
-    assert (ended["outcome"], ended["message"]) == ("stopped", "SkyPilot says CANCELLED, and the job told no end")
+    follow(paths, Hanging(server), lambda _: None)
+    assert read_events(paths.events)[-1]["message"] == "all done"
 
 
-def test_the_command_that_carries_a_request_leaves_it_there_whole(tmp_path: Path) -> None:
-    paths = make(tmp_path)
-    write_json(paths.stop_request, {"by": "it's me; rm -rf ~", "grace": 5})
-    home = tmp_path / "there"
-    (home / ".stagectl/runs/r-1/requests").mkdir(parents=True)
-    recipe = load_recipe(tmp_path / "r.yaml")
-    command = request_command(recipe, "r-1", paths.stop_request)
-    subprocess.run(["bash", "-c", command], check=True, env={"HOME": str(home), "PATH": os.environ["PATH"]})
-    there = home / ".stagectl/runs/r-1/requests"
-    assert [file.name for file in there.iterdir()] == ["stop.json"]
-    assert json.loads((there / "stop.json").read_text()) == {"by": "it's me; rm -rf ~", "grace": 5}
+def test_a_run_that_began_anew_there_is_not_mixed_with_what_is_here(paths: RunPaths) -> None:
+    followed(paths, FakeServer(output=[[event(2), end(3, "stopped")]]))
+    server = FakeServer(output=[[event(2, "attempt_started", command=[]), event(3), event(4), event(5)]])
+    submit(paths, PLACE, dict, FakeSky(server), again=True)
+    follow(paths, FakeSky(server), lambda _: None)
+    assert [told["event"] for told in read_events(paths.events)] == ["run_created", "ready", "run_ended", "run_ended"]
+    assert "began anew" in read_events(paths.events)[-1]["message"]
+    assert server.states[1] == ["CANCELLED"]
+
+
+def test_an_end_before_the_submission_is_an_earlier_ones(paths: RunPaths) -> None:
+    followed(paths, FakeServer(output=[[event(2), end(3, "stopped")]]))
+    server = FakeServer(output=[[event(2), end(3, "stopped"), event(4, "attempt_started", command=[]), end(5)]])
+    submit(paths, PLACE, dict, FakeSky(server), again=True)
+    assert end_of(paths) is None
+    follow(paths, FakeSky(server), lambda _: None)
+    assert (end_of(paths) or {})["seq"] == 5
+
+
+def test_a_cluster_is_given_back_by_the_next_follower_where_the_first_could_not(paths: RunPaths) -> None:
+    class Dying(FakeSky):
+        def down(self, place: Place) -> None:
+            raise JobError("SkyPilot says: not now")
+
+    server = FakeServer(output=[[event(2), end(3)]])
+    submit(paths, PLACE, dict, FakeSky(server))
+    with pytest.raises(JobError):
+        follow(paths, Dying(server), lambda _: None)
+    assert server.gone == []
+    server.output = [[]]
+    follow(paths, FakeSky(server), lambda _: None)
+    assert server.gone == ["r-1"]
+    assert [told["event"] for told in read_events(paths.events)].count("run_ended") == 1
+
+
+def test_a_failed_launch_leaves_no_cluster_behind(paths: RunPaths) -> None:
+    server = FakeServer(fails="file mounts")
+    followed(paths, server)
+    assert server.gone == ["r-1"]
+
+
+def test_a_run_has_a_follower_until_it_is_over(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[RunPaths] = []
+    monkeypatch.setattr("stagectl.launch.follow.start_follower", started.append)
+    ensure_followed(paths)
+    assert started == []  # it is none of a cluster's
+    server = FakeServer(output=[[end(2)]])
+    submit(paths, PLACE, dict, FakeSky(server))
+    with FileLock(paths.folder / "launch.lock") as sending:
+        assert sending.acquire()
+        ensure_followed(paths)
+    assert started == []
+    ensure_followed(paths)
+    assert started == [paths]
+    follow(paths, FakeSky(server), lambda _: None)
+    ensure_followed(paths)
+    assert started == [paths]

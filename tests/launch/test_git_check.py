@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stagectl.errors import UsageError
-from stagectl.launch.git import check_code, check_out, find_code
+from stagectl.launch.git import at_ref, check_code, check_out, find_code
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -66,14 +66,17 @@ def test_commits_that_nobody_else_has_stop_the_launch_with_the_list(repository: 
 
 
 def test_a_ref_travels_as_it_was_committed(repository: Path, tmp_path: Path) -> None:
+    first = find_code(repository).commit
+    git(repository, "tag", "first")
     (repository / "train.py").write_text("second\n")
+    git(repository, "commit", "-am", "the second")
     folder = tmp_path / "out"
     folder.mkdir()
-    code = check_out(find_code(repository), "main", folder)
+    code = check_out(at_ref(find_code(repository), "first"), folder)
     assert (folder / "train.py").read_text() == "first\n"
-    assert code.commit == find_code(repository).commit
+    assert code.commit == first
 
 
-def test_a_ref_that_is_not_there_is_said(repository: Path, tmp_path: Path) -> None:
+def test_a_ref_that_is_not_there_is_said(repository: Path) -> None:
     with pytest.raises(UsageError, match=r"--git-ref nowhere: .* has no such commit"):
-        check_out(find_code(repository), "nowhere", tmp_path)
+        at_ref(find_code(repository), "nowhere")

@@ -1,0 +1,170 @@
+"""What a follower does beside reading the job's output: it looks at the job, and brings it what is asked of the run."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stagectl.errors import JobError, StagectlError
+from stagectl.launch.sky import Place, Sky, UnreachableError
+from stagectl.launch.submit import note_look, submission
+from stagectl.runs import RunPaths, make_folder, read_json, read_status, write_json
+from stagectl.runs.away import has_ended
+
+STEP_SECONDS = 1.0
+LOOK_SECONDS = 60.0
+ANSWER_SECONDS = 60.0  # beyond a stop's grace time
+LONGEST_PAUSE = 60.0
+BEFORE_TRAINING = frozenset({"INIT", "UP", "PENDING", "SETTING_UP"})  # what a cluster, or a job on one, is then
+NOT_STARTED = "stopped before its job had started"
+
+
+class Attendant:
+    """Looks and brings, step by step, until the follower is done.
+
+    Attributes:
+        place: Where the job is.
+        job: The job's number, once there is one; the follower sets it.
+        begun: The job has told an event since it was submitted; the follower sets it.
+        ended_looks: How many looks in a row said that the job is over; the follower may count anew.
+        cancelled: Why the job or its launch was cancelled here, where it was.
+    """
+
+    def __init__(self, paths: RunPaths, sky: Sky, grace: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.place = Place(**submission(paths)["place"])
+        self.job: int | None = None
+        self.begun = False
+        self.ended_looks = 0
+        self.cancelled = ""
+        self._paths = paths
+        self._sky = sky
+        self._grace = grace
+        self._looking = threading.Lock()
+        self._next_look = clock()
+        self._stop, self._advance = _Request(), _Request()
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Step by step, in a thread of its own."""
+        over = threading.Event()
+
+        def work() -> None:
+            while not over.wait(STEP_SECONDS):
+                self.step()
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
+    def step(self) -> None:
+        """Look where it is time to, and serve each request where it is time to."""
+        if self.clock() >= self._next_look:
+            with contextlib.suppress(StagectlError):
+                self.look()
+        for request, file, serve in (
+            (self._stop, self._paths.stop_request, self._serve_stop),
+            (self._advance, self._paths.advance_request, self._serve_advance),
+        ):
+            request.update(read_json(file), self.clock())
+            if request.content and self.clock() >= request.due:
+                try:
+                    request.due = self.clock() + serve(request)
+                except StagectlError:
+                    request.due = self.clock() + request.pause
+                    request.pause = min(2 * request.pause, LONGEST_PAUSE)
+
+    def look(self) -> str:
+        """What SkyPilot says of the job now, kept in the run's identity.
+
+        Raises:
+            JobError: It says nothing.
+        """
+        with self._looking:
+            self._next_look = self.clock() + LOOK_SECONDS
+            if self.job is None and self.place.cluster is None:
+                return ""  # a managed job that is only being sent
+            look = self._sky.look(self.place, self.job)
+            note_look(self._paths, look, round(time.time(), 3))
+            self.ended_looks = self.ended_looks + 1 if self.job is not None and has_ended(look.state) else 0
+            return look.state
+
+    def _serve_stop(self, stop: _Request) -> float:
+        """Ask the job to stop, or cancel what cannot be asked; the seconds until it is time again."""
+        if self.job is None:
+            return self._cancel_launch()
+        if self.place.cluster is None:
+            return self._cancel("cancelled, since a managed job cannot be asked to save a checkpoint")
+        if not self.begun:
+            return self._cancel(NOT_STARTED) if self.look() in BEFORE_TRAINING else 2.0
+        time_for_it = stop.content.get("grace", self._grace) + ANSWER_SECONDS
+        if stop.brought:
+            if read_status(self._paths).stop_requested:
+                return math.inf
+            return self._cancel(f"cancelled: it did not answer within {time_for_it:g} s of being asked to stop")
+        try:
+            self._bring("stop", stop)
+        except UnreachableError:
+            raise
+        except JobError as error:
+            if self.clock() < stop.since + time_for_it:
+                raise
+            return self._cancel(f"cancelled, since it could not be asked to stop: {error.message}")
+        return float(time_for_it)
+
+    def _serve_advance(self, advance: _Request) -> float:
+        """Bring it once there is somebody to take it, and take it away here; as `_serve_stop`."""
+        if self.place.cluster is None:
+            return math.inf
+        if not self.begun:
+            return 2.0
+        self._bring("advance", advance)
+        if read_json(self._paths.advance_request) == advance.content:
+            self._paths.advance_request.unlink()
+        return math.inf
+
+    def _bring(self, name: str, request: _Request) -> None:
+        with tempfile.TemporaryDirectory(prefix="stagectl-") as folder:
+            there = Path(folder) / ".stagectl" / self._paths.run_id / "requests"
+            make_folder(there)
+            write_json(there / f"{name}.json", request.content)
+            self._sky.bring(self.place, Path(folder))
+        request.brought = True
+
+    def _cancel_launch(self) -> float:
+        """The job may come to be all the same, so that the stop has to be served again."""
+        request = submission(self._paths).get("request")
+        if request is not None:
+            self.cancelled = NOT_STARTED
+            self._sky.cancel_launch(request)
+        return 5.0
+
+    def _cancel(self, why: str) -> float:
+        assert self.job is not None
+        self.cancelled = why
+        self._sky.cancel(self.place, self.job)
+        return LONGEST_PAUSE
+
+
+@dataclass(slots=True)
+class _Request:
+    """What is asked, `since` when, whether it was brought, when it is `due`, and the pause after a failure."""
+
+    content: dict[str, Any] = field(default_factory=dict)
+    since: float = 0.0
+    brought: bool = False
+    due: float = 0.0
+    pause: float = 1.0
+
+    def update(self, content: dict[str, Any], now: float) -> None:
+        if content != self.content:
+            self.content, self.since, self.brought, self.due, self.pause = content, now, False, now, 1.0
