@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stagectl.errors import DamagedRunError, StagectlError
 from stagectl.job.leader import Leader
-from stagectl.job.requests import heed_sigterm, is_taken_away
+from stagectl.job.requests import heed_sigterm, is_managed, is_taken_away
 from stagectl.job.say import say
 from stagectl.job.stored import stored_recipe
 from stagectl.job.torchrun import find_nodes
@@ -90,8 +90,8 @@ class _Run:
     """A run's attempts, one after another, until one ends the run.
 
     An attempt that made progress, that is saved a checkpoint beyond the one it began from, is followed by another
-    where its process died; a few in a row without progress are the last. So is one that stopped because its machine is
-    being taken away, once it is clear that the machine stays: until then the run is as it is found on the next one.
+    where its process died; a few in a row without progress are the last. One that stopped because its machine is being
+    taken away is followed by another here only once the machine has stayed: until then the run waits for the next one.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class _Run:
         self._recipe = recipe
         self._accepted = accepted  # fingerprints of the recipes that this one took over from
         self._leader = leader
-        self._managed = recipe.launch.backend == "sky" and recipe.launch.managed
+        self._managed = is_managed(recipe)
         self._wait = wait
 
     def train(self) -> Ending:

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(folder: Path, recipe: Recipe) -> RunPaths:
-    """The run: a new one, or the one that stayed, which now is on this machine."""
+    """The run: a new one, or the one that stayed, which now is on this machine and under this recipe."""
     paths = RunPaths(runs_folder() / folder.name)
     if not paths.identity.exists():
         return create_run(folder.name, (folder / "recipe.yaml").read_text(encoding="utf-8"), Path.cwd(), recipe.facts())

@@ -24,8 +24,13 @@ def heed_sigterm(paths: RunPaths, recipe: Recipe) -> None:
 
     The training saves a checkpoint then and stops, and the run is not over: it goes on on another machine.
     """
-    taken = {"taken": True} if recipe.launch.backend == "sky" and recipe.launch.managed else {}
+    taken = {"taken": True} if is_managed(recipe) else {}
     signal.signal(signal.SIGTERM, lambda *_: ask_to_stop(paths, "SIGTERM", **taken))
+
+
+def is_managed(recipe: Recipe) -> bool:
+    """Whether SkyPilot brings the job back where its machine is lost."""
+    return recipe.launch.backend == "sky" and recipe.launch.managed
 
 
 def ask_to_stop(paths: RunPaths, by: str, **facts: Any) -> None:

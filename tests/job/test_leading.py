@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sys
@@ -55,7 +56,9 @@ class Run:
         return Channel(socket.create_connection((HOSTS[0], port_of(self.run_id, NODES_PORT)), timeout=10))
 
     def _command(self, _: object, __: object, nodes: Nodes, *___: object) -> tuple[str, ...]:
-        return tuple(word.replace("LOG", str(self.others.log)) for word in self._commands[nodes.rank])
+        files = {"LOG": self.others.log, "STOP": self.paths.stop_request}
+        words = self._commands[nodes.rank]
+        return tuple(re.sub("LOG|STOP", lambda named: str(files[named[0]]), word) for word in words)
 
 
 @pytest.fixture
@@ -211,6 +214,15 @@ def test_a_port_that_another_has_is_said(make: Any) -> None:
     said = r"node 0 \(127.0.0.1\) cannot wait for the others on port \d+: Address already in use"
     with socket.create_server((HOSTS[0], port_of(run.run_id, NODES_PORT))), pytest.raises(JobError, match=said):
         run.leader()
+
+
+def test_what_does_not_stop_in_time_is_killed_on_all_nodes(make: Any, beside: Any) -> None:
+    asks = "import json, time; json.dump({'grace': 0}, open('STOP', 'w')); time.sleep(600)"
+    run = make([sys.executable, "-c", asks], WAITS)
+    with run.leader() as leader:
+        beside(run.work)
+        assert run.attempt(leader) == Ending(-signal.SIGTERM, killed_after=0.0)
+        assert living(-1, RUN_VARIABLE, str(run.others.folder)) == []
 
 
 def test_a_killed_rank_counts_by_its_signal(make: Any, beside: Any) -> None:

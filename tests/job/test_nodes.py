@@ -7,14 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stagectl.recipe import load_recipe, write_resolved
-from stagectl.runs import RUN_VARIABLE, RunPaths, folded, living, read_events
+from stagectl.runs import RUN_VARIABLE, RunPaths, folded, living, read_events, write_json
 from tests.e2e.conftest import eventually
 
 RANKS = Path(__file__).parents[1] / "e2e" / "recipes" / "ranks.py"
@@ -66,22 +66,32 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, home: Path) -> Iterator[Cluster]:
+def make(tmp_path: Path, home: Path) -> Iterator[Callable[[str], Cluster]]:
+    """Makes the cluster for a run whose last stage ends at that performance."""
+    made: list[Cluster] = []
     command = json.dumps(["python", str(RANKS), str(tmp_path)])
-    made = Cluster(
-        tmp_path,
-        home,
-        f"run: two\ntrainer: {{command: {command}, total_timesteps: 20k, checkpoint_every: 500}}\n"
-        "curriculum:\n"
-        "  performance_threshold: 0.6\n"
-        "  stages: [a, {curriculum: b, rehearse: {a: 0.2}}, {curriculum: c, performance_threshold: 0.6}]\n"
-        "launch: {backend: sky, num_nodes: 2}\n",
-    )
-    yield made
-    made.end()
+
+    def cluster(threshold: str) -> Cluster:
+        recipe = (
+            f"run: two\ntrainer: {{command: {command}, total_timesteps: 200k, checkpoint_every: 500}}\n"
+            "curriculum:\n"
+            "  performance_threshold: 0.6\n"
+            "  stages:\n"
+            "  - a\n"
+            "  - {curriculum: b, rehearse: {a: 0.2}}\n"
+            f"  - {{curriculum: c, performance_threshold: {threshold}}}\n"
+            "launch: {backend: sky, num_nodes: 2}\n"
+        )
+        made.append(Cluster(tmp_path, home, recipe))
+        return made[-1]
+
+    yield cluster
+    for each in made:
+        each.end()
 
 
-def test_two_nodes_train_as_one_run(cluster: Cluster, tmp_path: Path) -> None:
+def test_two_nodes_train_as_one_run(make: Callable[[str], Cluster], tmp_path: Path) -> None:
+    cluster = make("0.6")
     second, first = cluster.start(1), cluster.start(0)
     assert first.wait(timeout=120) == 0, cluster.paths.log.read_text()
     assert second.wait(timeout=60) == 0, second.communicate()
@@ -92,8 +102,9 @@ def test_two_nodes_train_as_one_run(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_a_rank_that_is_killed_and_a_node_that_is_lost_are_named_and_the_run_goes_on_from_its_checkpoint(
-    cluster: Cluster, tmp_path: Path
+    make: Callable[[str], Cluster], tmp_path: Path
 ) -> None:
+    cluster = make("0.999")
     second, first = cluster.start(1), cluster.start(0)
     eventually(lambda: cluster.saved_in(1))
     (rank,) = set(cluster.training(1)) & set(living(-1, "RANK", "1"))
@@ -102,6 +113,8 @@ def test_a_rank_that_is_killed_and_a_node_that_is_lost_are_named_and_the_run_goe
     for process in [second.pid, *cluster.training(1)]:
         os.kill(process, signal.SIGKILL)
     third = cluster.start(1)
+    eventually(lambda: cluster.saved_in(3))
+    write_json(cluster.paths.stop_request, {"by": "stop"})
     assert first.wait(timeout=120) == 0, cluster.paths.log.read_text()
     assert third.wait(timeout=60) == 0, third.communicate()
     reasons = [event["reason"] for event in cluster.events if event["event"] == "attempt_started" and "reason" in event]
@@ -112,4 +125,4 @@ def test_a_rank_that_is_killed_and_a_node_that_is_lost_are_named_and_the_run_goe
     assert one == other
     told = [event["step"] for event in folded(cluster.events) if event["event"] in ("episodes", "progress")]
     assert told == sorted(set(told))
-    assert cluster.events[-1]["outcome"] == "completed"
+    assert cluster.events[-1]["outcome"] == "stopped"
