@@ -19,7 +19,7 @@ from pathlib import Path
 from stagectl.errors import StagectlError
 from stagectl.job.lines import Output, event_line, output_line
 from stagectl.job.member import work
-from stagectl.job.requests import Brought, ask_to_stop, brought_to, heed_sigterm
+from stagectl.job.requests import Brought, ask_to_stop, brought_to, heed_sigterm, hold_sigterm
 from stagectl.job.stored import go_on_under
 from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON
@@ -58,7 +58,7 @@ def _run(folder: Path, recipe: Recipe) -> RunPaths:
 
 
 def _carry(paths: RunPaths, recipe: Recipe, submitted: float) -> int:
-    heed_sigterm(paths, recipe)
+    hold_sigterm()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     job = subprocess.Popen(
@@ -69,6 +69,7 @@ def _carry(paths: RunPaths, recipe: Recipe, submitted: float) -> int:
         start_new_session=True,
     )
     os.close(log)
+    heed_sigterm(paths, recipe)
     hours = recipe.launch.timeout_hours
     deadline = None if hours is None else read_status(paths).created + hours * 3600
     brought = Brought(paths, brought_to(Path.home(), paths.run_id), submitted)

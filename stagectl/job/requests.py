@@ -26,6 +26,12 @@ def heed_sigterm(paths: RunPaths, recipe: Recipe) -> None:
     """
     taken = {"taken": True} if is_managed(recipe) else {}
     signal.signal(signal.SIGTERM, lambda *_: ask_to_stop(paths, "SIGTERM", **taken))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def hold_sigterm() -> None:
+    """Have SIGTERM wait until it is heeded, here and in a process that is started meanwhile."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
 def is_managed(recipe: Recipe) -> bool:

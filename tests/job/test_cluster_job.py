@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stagectl.job.lines import Output, read_line
-from stagectl.job.requests import Brought, brought_to
+from stagectl.job.requests import Brought, brought_to, heed_sigterm, hold_sigterm, is_taken_away
 from stagectl.recipe import load_recipe, write_resolved
 from stagectl.runs import RunPaths, create_run, folded, read_events, read_json, write_json
 
@@ -211,6 +211,22 @@ def trained(said: str) -> list[dict[str, object]]:
     of_a_run = ("seq", "attempt", "time", "path")
     kept = [event for event in folded(told(said)[0]) if event["event"] not in (*ends, "checkpoint")]
     return [{key: value for key, value in event.items() if key not in of_a_run} for event in kept]
+
+
+def test_a_signal_that_comes_before_it_can_be_heeded_is_not_lost(tmp_path: Path) -> None:
+    """As a job has it that was just started: its machine may be taken away at any time."""
+    make(tmp_path, "", MANAGED)
+    recipe, paths = load_recipe(tmp_path / "recipe.yaml"), RunPaths(tmp_path)
+    paths.requests.mkdir()
+    kept = signal.getsignal(signal.SIGTERM)
+    try:
+        hold_sigterm()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not is_taken_away(paths)
+        heed_sigterm(paths, recipe)
+        assert is_taken_away(paths)
+    finally:
+        signal.signal(signal.SIGTERM, kept)
 
 
 @pytest.mark.parametrize("by_itself", [True, False])
