@@ -27,7 +27,7 @@ from stagectl.recipe import Recipe
 from stagectl.runs import Beginning, Ending, RunPaths
 
 HELLO_SECONDS = 5.0
-LAST_SECONDS = 30.0  # so long the end waits for a node that never came, to tell it that the run is over
+LAST_SECONDS = 30.0  # so long the end waits for a node that is not there, to tell it that the run is over
 TICK_SECONDS = 1.0
 
 Start = Callable[..., tuple[str, ...]]
@@ -79,7 +79,7 @@ class Leader:
     def close(self) -> None:
         """Tell all nodes that the run is over."""
         deadline = time.monotonic() + LAST_SECONDS
-        while len(self._others) < len(self._nodes.hosts) - 1 and time.monotonic() < deadline:
+        while self._missing() and time.monotonic() < deadline:
             self._let_in()
         for channel in self._others.values():
             channel.tell(over=True)

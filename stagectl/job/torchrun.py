@@ -11,6 +11,7 @@ from stagectl.recipe import Recipe
 
 JOIN_SECONDS = 300.0  # a node that is later than this does not come
 PORTS = 5_000
+STARTERS = ("torchrun", "accelerate", "deepspeed", "torch.distributed.run", "torch.distributed.launch")
 NODES_PORT, RANKS_PORT = 20_000, 25_000  # the first ones: where nodes meet, where an attempt's ranks do
 
 
@@ -71,8 +72,8 @@ def torchrun_command(
 
 def starts_ranks(command: Sequence[str]) -> str:
     """What of the command starts processes of its own on each node; empty where it does not."""
-    starters = ("torchrun", "accelerate", "torch.distributed.run", "torch.distributed.launch", "deepspeed")
-    return next((word for word in command if word.rsplit("/", 1)[-1] in starters), "")
+    program = command[command.index("-m") + 1] if "-m" in command[:-1] else command[0]
+    return program if program.rsplit("/", 1)[-1] in STARTERS else ""
 
 
 def port_of(name: str, first: int) -> int:

@@ -180,7 +180,10 @@ def test_a_node_that_is_lost_ends_the_attempt_by_its_name(make: Any, beside: Any
     leader = run.leader()
     beside(come_and_go)
     assert run.attempt(leader) == Ending(None, node="node 1 (127.0.0.2)")
-    leader.close()
+    with run.call() as again:  # only its connection had broken; it learns of the run's end
+        again.tell(run=run.run_id, rank=1)
+        leader.close()
+        assert again.hear(60) == {"over": True}
 
 
 def test_a_node_whose_connection_broke_comes_back(make: Any, beside: Any) -> None:

@@ -99,7 +99,7 @@ def test_a_trainer_that_is_none_for_several_nodes_is_refused(tmp_path: Path, com
 
 
 def test_several_nodes_are_several_nodes_of_the_task(tmp_path: Path) -> None:
-    assert task(tmp_path, ", num_nodes: 2", more=", command: [python, train.py]")["num_nodes"] == 2
+    assert task(tmp_path, ", num_nodes: 2", more=", command: [python, train.py, --with, torchrun]")["num_nodes"] == 2
 
 
 def test_a_managed_job_needs_a_folder_that_stays(tmp_path: Path) -> None:
