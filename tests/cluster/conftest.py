@@ -1,23 +1,121 @@
-"""The tests marked `cluster` need the cluster that up.sh makes: `. /opt/stagectl-cluster/env && pytest -m cluster`."""
+"""The tests marked `cluster`: the installed command, a real SkyPilot and the Slurm that up.sh makes.
+
+PYTHON=.venv/bin/python tests/cluster/up.sh && . /opt/stagectl-cluster/env && pytest -m cluster
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-CLUSTER = os.environ.get("STAGECTL_CLUSTER", "")
-ENVIRONMENT = dict(os.environ)  # as env sets it, before a test gets a home of its own
+from tests.e2e.conftest import Stagectl, eventually
 
+CLUSTER = Path(os.environ.get("STAGECTL_CLUSTER", ""))
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "PYTEST"))}
+USER = "stagectl-test"  # whom jobs run as
+SECONDS = 400  # for a launch on a machine that others use, too
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "cluster: launches on the Slurm of tests/cluster/up.sh")
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+# an environment of the run's own, which has what the suite's has: torch is not installed anew for each
+SETUP = f"""{CLUSTER}/{PYTHON}/bin/{PYTHON} -m venv --without-pip ~/training
+echo {sysconfig.get_path("purelib")} > ~/training/lib/{PYTHON}/site-packages/suite.pth
+"""
+LAUNCH = {"backend": "sky", "infra": "slurm", "cpus": "2+", "python": "~/training/bin/python", "setup": SETUP}
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> dict[str, str]:
-    """The environment of a laptop that can launch on the cluster, with a home for runs of its own."""
-    if not CLUSTER:
-        pytest.skip("no test cluster: run tests/cluster/up.sh, then . the file that it prints")
-    return {**ENVIRONMENT, "STAGECTL_HOME": str(tmp_path / "runs")}
+def laptop(tmp_path: Path) -> Iterator[Stagectl]:
+    """The command on a machine that can launch on the cluster; what a test leaves there is taken away after it."""
+    if not CLUSTER.is_absolute():
+        missing = "no test cluster: run tests/cluster/up.sh, then . the file that it prints"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    assert (CLUSTER / PYTHON).exists(), f"the nodes have no {PYTHON}: PYTHON={sys.executable} tests/cluster/up.sh"
+    home = tmp_path / "stagectl"
+    command = Stagectl(home, {**ENVIRONMENT, "STAGECTL_HOME": str(home), "NO_COLOR": "1"})
+    yield command
+    for process in processes(str(home)):
+        os.kill(process, signal.SIGKILL)
+    names = [folder.name for folder in home.glob("runs/*")]
+    left = [job for job, name in allocations() if any(name.startswith(one[:20]) for one in names)]
+    if left:
+        sky("jobs", "cancel", "--all", "--yes")
+        subprocess.run(["scancel", *left], env=ENVIRONMENT, check=False)
+
+
+@pytest.fixture
+def unique() -> str:
+    """What tells a test's runs from those of another day: SkyPilot remembers clusters by their name."""
+    return uuid.uuid4().hex[:6]
+
+
+def recipe_at(folder: Path, source: Path, **launch: Any) -> Path:
+    """A recipe for the cluster in a folder of its own, made of one for this machine, with the scripts beside that."""
+    folder.mkdir()
+    for script in source.parent.glob("*.py"):
+        shutil.copy(script, folder)
+    made = folder / source.name
+    made.write_text(yaml.safe_dump({**yaml.safe_load(source.read_text()), "launch": {**LAUNCH, **launch}}))
+    return made
+
+
+def come_to_step(laptop: Stagectl, run_id: str, step: int) -> None:
+    """Wait until the run is seen to be there."""
+
+    def reached() -> bool:
+        file = laptop.folder(run_id) / "events.jsonl"
+        return file.exists() and any(event["step"] >= step for event in laptop.events(run_id))
+
+    eventually(reached, SECONDS)
+
+
+def allocations() -> list[tuple[str, str]]:
+    """Slurm's jobs, each with its number and the name that SkyPilot gave it."""
+    command = ["squeue", "--noheader", "--format", "%i %j"]
+    told = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
+    return [(line.split()[0], line.split()[1]) for line in told.splitlines()]
+
+
+def allocation(run_id: str) -> str | None:
+    """The number of the Slurm job that carries a run."""
+    return next((job for job, name in allocations() if name.startswith(run_id)), None)
+
+
+def processes(*words: str) -> list[int]:
+    """The processes whose command line or environment has all of the words, but this one and its tests' workers."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (folder / "cmdline").read_bytes() + b"\0" + (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if all(word.encode() in told for word in words) and int(folder.name) != os.getpid():
+            found.append(int(folder.name))
+    return found
+
+
+def trainer(script: str, run_id: str) -> int:
+    """The process on the node that trains a run by a script."""
+    return eventually(lambda: [one for one in processes(script, "STAGECTL_RUN=", run_id) if owner(one) == USER])[0]
+
+
+def owner(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}").owner()
+    except OSError:
+        return ""
+
+
+def sky(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("sky")), *arguments]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=SECONDS, check=False)
