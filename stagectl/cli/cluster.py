@@ -82,8 +82,9 @@ def _tell_price(recipe: Recipe, runs: str) -> None:
     from stagectl.launch.sky import SkyPilot
     from stagectl.view.words import steps
 
-    budget = recipe.trainer.total_timesteps
-    say(f"{runs}: {len(recipe.stages)} stages{'' if budget is None else f', {steps(budget)} steps'}; the machine:")
+    stages, budget = len(recipe.stages), recipe.trainer.total_timesteps
+    size = f"{stages} stage{'' if stages == 1 else 's'}{'' if budget is None else f', {steps(budget)} steps'}"
+    say(f"{runs}: {size}; the machine:")
     say(SkyPilot().offer(planned_task(recipe)).strip())
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from stagectl.cli import run_command
 from stagectl.cli.cluster import copies_of
+from stagectl.errors import JobError
+from stagectl.launch.fake import FakeServer, FakeSky
 from stagectl.recipe import load_recipe
+from stagectl.runs import RunPaths
+from stagectl.runs.paths import runs_folder
 
 
 @pytest.fixture
@@ -62,3 +69,98 @@ def test_options_for_a_cluster_are_refused_for_a_run_of_this_machine(
 ) -> None:
     assert run_command(["run", str(recipe), "launch.backend=local", "--nodes", "2"]) == 2
     assert "--nodes is for a cluster" in capsys.readouterr().err
+
+
+def test_what_asks_needs_a_terminal(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["run", str(recipe), "-c"]) == 2
+    said = capsys.readouterr().err
+    assert "--confirm asks, and there is no terminal" in said
+    assert "leave --confirm out, or add --yes" in said
+
+
+def test_a_price_that_is_refused_leaves_nothing_behind(
+    recipe: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stagectl.launch.sky.SkyPilot", lambda: FakeSky(FakeServer()))
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    monkeypatch.setenv("TOKEN", "hunter2")
+    assert run_command(["run", str(recipe), "run=mine", "-c", "--skip-git-check"]) == 3
+    said = capsys.readouterr().err
+    assert "mine: 1 stage, 1,000 steps; the machine:\nFake  1x machine  $ 0.50\n" in said
+    assert not (home / ".stagectl").exists()
+
+
+def test_yes_tells_the_price_and_goes_on(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = launching(monkeypatch)
+    assert run_command(["run", str(recipe), "run=mine", "-c", "-y", "-d", "--skip-git-check"]) == 0
+    shown = capsys.readouterr()
+    assert "$ 0.50" in shown.err
+    assert shown.out == "mine\n"
+    assert [place.name for place in server.jobs] == ["mine"]
+
+
+def test_what_asks_or_takes_a_commit_is_refused_for_a_run_of_this_machine(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in (["-c"], ["--git-ref", "main"]):
+        assert run_command(["run", str(recipe), "launch.backend=local", *option]) == 2
+        assert "is for a cluster" in capsys.readouterr().err
+
+
+def test_a_commit_that_is_not_there_is_said_and_leaves_nothing_behind(
+    recipe: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["run", str(recipe), "--git-ref", "nowhere"]) == 2
+    assert "--git-ref nowhere" in capsys.readouterr().err
+    assert not (home / ".stagectl").exists()
+
+
+def test_copies_of_which_one_cannot_be_launched_tell_which_go_on(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = launching(monkeypatch)
+    monkeypatch.setattr(FakeSky, "launch", refusing_after(2, FakeSky.launch))
+    assert run_command(["run", str(recipe), "run=mine", "--copies", "4", "--skip-git-check"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "mine.7\nmine.8\n"
+    assert "2 of 4 runs were started and go on; the next one: SkyPilot says: no quota" in shown.err
+    assert [place.name for place in server.jobs] == ["mine.7", "mine.8"]
+
+
+def test_a_managed_job_takes_no_advance_and_says_so_at_once(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launching(monkeypatch)
+    managed = ["launch.managed=true", "launch.envs.STAGECTL_HOME=/shared"]
+    assert run_command(["run", str(recipe), "run=mine", "-d", "--skip-git-check", *managed]) == 0
+    assert run_command(["advance", "mine"]) == 2
+    assert "mine is a managed job" in capsys.readouterr().err
+    assert not RunPaths(runs_folder() / "mine").advance_request.exists()
+
+
+class Terminal(io.StringIO):
+    """A person's answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def launching(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
+    """What is launched reaches a server without machines, and nobody follows it."""
+    server = FakeServer()
+    monkeypatch.setattr("stagectl.launch.sky.SkyPilot", lambda: FakeSky(server))
+    monkeypatch.setattr("stagectl.launch.cluster.start_follower", lambda paths: None)
+    monkeypatch.setattr("stagectl.launch.follow.start_follower", lambda paths: None)
+    monkeypatch.setenv("TOKEN", "hunter2")
+    return server
+
+
+def refusing_after(number: int, launch: Callable[..., str]) -> Callable[..., str]:
+    def limited(sky: FakeSky, task: Any, place: Any, lock: int) -> str:
+        if len(sky.server.jobs) == number:
+            raise JobError("SkyPilot says: no quota")
+        return launch(sky, task, place, lock)
+
+    return limited
