@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stagectl.job.lines import Output, read_line
-from stagectl.job.requests import Brought, brought_to, heed_sigterm, hold_sigterm, is_taken_away
+from stagectl.job.requests import Brought, brought_to
 from stagectl.recipe import load_recipe, write_resolved
 from stagectl.runs import RunPaths, create_run, folded, read_events, read_json, write_json
 
@@ -213,20 +213,32 @@ def trained(said: str) -> list[dict[str, object]]:
     return [{key: value for key, value in event.items() if key not in of_a_run} for event in kept]
 
 
-def test_a_signal_that_comes_before_it_can_be_heeded_is_not_lost(tmp_path: Path) -> None:
-    """As a job has it that was just started: its machine may be taken away at any time."""
+STARTS = """
+import subprocess, sys
+from stagectl.job.requests import hold_sigterm
+hold_sigterm()
+job = subprocess.Popen([sys.executable, "-P", "-c", sys.argv[1], *sys.argv[2:]])
+job.terminate()
+sys.exit(job.wait())
+"""
+HEEDS = """
+import sys
+from pathlib import Path
+from stagectl.job.requests import heed_sigterm, is_taken_away
+from stagectl.recipe import load_recipe
+from stagectl.runs import RunPaths
+paths = RunPaths(Path(sys.argv[1]))
+heed_sigterm(paths, load_recipe(Path(sys.argv[2])))
+print(is_taken_away(paths))
+"""
+
+
+def test_a_signal_to_a_job_that_is_just_starting_is_not_lost(tmp_path: Path) -> None:
     make(tmp_path, "", MANAGED)
-    recipe, paths = load_recipe(tmp_path / "recipe.yaml"), RunPaths(tmp_path)
-    paths.requests.mkdir()
-    kept = signal.getsignal(signal.SIGTERM)
-    try:
-        hold_sigterm()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert not is_taken_away(paths)
-        heed_sigterm(paths, recipe)
-        assert is_taken_away(paths)
-    finally:
-        signal.signal(signal.SIGTERM, kept)
+    (tmp_path / "requests").mkdir()
+    command = [sys.executable, "-P", "-c", STARTS, HEEDS, tmp_path, tmp_path / "recipe.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 @pytest.mark.parametrize("by_itself", [True, False])

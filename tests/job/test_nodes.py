@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ class Cluster:
     def __init__(self, tmp_path: Path, home: Path, recipe: str) -> None:
         file = tmp_path / "recipe.yaml"
         file.write_text(recipe)
-        self.folder = tmp_path / "luggage" / "two"
+        self.run_id = load_recipe(file).run
+        self.folder = tmp_path / "luggage" / self.run_id
         self.folder.mkdir(parents=True)
         (self.folder / "recipe.yaml").write_text(write_resolved(load_recipe(file)))
-        self.paths = RunPaths(home / ".stagectl" / "runs" / "two")
+        self.paths = RunPaths(home / ".stagectl" / "runs" / self.run_id)
         self._code = tmp_path
         self._started: list[subprocess.Popen[bytes]] = []
 
@@ -54,7 +56,7 @@ class Cluster:
 
     def training(self, rank: int) -> list[int]:
         """The processes that train on another node than 0: torchrun and its rank."""
-        return living(-1, RUN_VARIABLE, str(self.folder / f"node-{rank}" / "two"))
+        return living(-1, RUN_VARIABLE, str(self.folder / f"node-{rank}" / self.run_id))
 
     def saved_in(self, attempt: int) -> bool:
         return any(event["event"] == "checkpoint" and event["attempt"] == attempt for event in self.events)
@@ -73,7 +75,8 @@ def make(tmp_path: Path, home: Path) -> Iterator[Callable[[str], Cluster]]:
 
     def cluster(threshold: str) -> Cluster:
         recipe = (
-            f"run: two\ntrainer: {{command: {command}, total_timesteps: 200k, checkpoint_every: 500}}\n"
+            f"run: two-{uuid.uuid4().hex[:8]}\n"  # ports come from it
+            f"trainer: {{command: {command}, total_timesteps: 200k, checkpoint_every: 500}}\n"
             "curriculum:\n"
             "  performance_threshold: 0.6\n"
             "  stages:\n"
