@@ -27,7 +27,7 @@ NOT_STARTED = "stopped before its job had started"
 
 
 class Attendant:
-    """Looks and brings, step by step, until the follower is done.
+    """Looks and brings until the follower is done.
 
     Attributes:
         place: Where the job is.
@@ -53,35 +53,39 @@ class Attendant:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Step by step, in a thread of its own."""
+        """In threads of its own: a look can take as long as SkyPilot likes, and no request waits for it."""
         over = threading.Event()
 
-        def work() -> None:
+        def repeat(step: Callable[[], None]) -> None:
             while not over.wait(STEP_SECONDS):
-                self.step()
+                step()
 
-        threading.Thread(target=work, daemon=True).start()
+        for step in (self.look_if_due, self.serve_requests):
+            threading.Thread(target=repeat, args=(step,), daemon=True).start()
         try:
             yield
         finally:
             over.set()
 
-    def step(self) -> None:
-        """Look where it is time to, and serve each request where it is time to."""
+    def look_if_due(self) -> None:
+        """Look once a minute; one that fails is none."""
         if self.clock() >= self._next_look:
             with contextlib.suppress(StagectlError):
                 self.look()
+
+    def serve_requests(self) -> None:
+        """Serve each request where it is time to; where that fails, again after a pause that grows."""
         for request, file, serve in (
             (self._stop, self._paths.stop_request, self._serve_stop),
             (self._advance, self._paths.advance_request, self._serve_advance),
         ):
-            request.update(read_json(file), self.clock())
-            if request.content and self.clock() >= request.due:
-                try:
+            try:
+                request.update(read_json(file), self.clock())
+                if request.content and self.clock() >= request.due:
                     request.due = self.clock() + serve(request)
-                except StagectlError:
-                    request.due = self.clock() + request.pause
-                    request.pause = min(2 * request.pause, LONGEST_PAUSE)
+            except StagectlError:
+                request.due = self.clock() + request.pause
+                request.pause = min(2 * request.pause, LONGEST_PAUSE)
 
     def look(self) -> str:
         """What SkyPilot says of the job now, kept in the run's identity.

@@ -36,7 +36,7 @@ def _look_at_cluster(cluster: str, job: int | None) -> dict[str, Any]:
 
     record = _cluster(cluster)
     if record is None:
-        return {"state": "GONE", "machine": None}
+        return {"state": "PENDING" if job is None else "GONE", "machine": None}
     if job is None:
         return {"state": _word(record.status), "machine": _machine_of_cluster(record)}
     try:

@@ -44,7 +44,8 @@ class Attended:
         """A step a second."""
         for _ in range(int(seconds)):
             self.now += 1
-            self.attendant.step()
+            self.attendant.look_if_due()
+            self.attendant.serve_requests()
 
     @property
     def seen(self) -> dict[str, Any]:
