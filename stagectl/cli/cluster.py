@@ -73,8 +73,15 @@ def ask_first(recipe: Recipe, copies: int, git_ref: str | None, *, confirm: bool
     if confirm:
         runs = f"{copies} runs" if copies > 1 else recipe.run or recipe.name
         _tell_price(recipe, runs)
-        if not yes and not typer.confirm(f"launch {runs}?", err=True):
+        if not yes and not _agreed(f"launch {runs}?"):
             raise typer.Exit(3)
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # Ctrl-C or Ctrl-D
+        return False
 
 
 def _tell_price(recipe: Recipe, runs: str) -> None:
@@ -110,6 +117,7 @@ def resume_on_cluster(paths: RunPaths, recipe: Recipe, code: tuple[str | None, b
     from stagectl.launch.resume_away import resume_away
     from stagectl.launch.sky import SkyPilot
 
+    say("submitting …")
     resume_away(paths, recipe, SkyPilot(), CodeOptions(*code), accept_changes=accept)
     say(f"{paths.run_id} goes on, on its cluster")
 

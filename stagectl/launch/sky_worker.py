@@ -18,6 +18,8 @@ from typing import IO, Any
 
 from stagectl.launch.sky_look import look, managed_jobs
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 
 def main() -> int:
     """0 with `{"value": …}` on standard output, 1 with `{"error": …}`; `tail` prints the job's output instead."""
@@ -50,7 +52,7 @@ def offer(task: dict[str, Any]) -> str:
         sky.Task.from_yaml_config({key: task[key] for key in ("name", "resources", "num_nodes") if key in task})
     table = io.StringIO()
     sky.stream_and_get(sky.optimize(dag), output_stream=table)
-    return re.sub(r"\x1b\[[0-9;]*m", "", table.getvalue())
+    return COLOUR.sub("", table.getvalue())
 
 
 def launch(task: dict[str, Any], place: dict[str, Any]) -> str:
@@ -158,7 +160,7 @@ def _is_unreachable(error: Exception) -> bool:
 def _told(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == "sky":
         return "SkyPilot is not installed"
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
     return f"SkyPilot's API server does not answer: {text}" if _is_unreachable(error) else f"SkyPilot says: {text}"
 
 

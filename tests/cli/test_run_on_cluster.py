@@ -78,11 +78,12 @@ def test_what_asks_needs_a_terminal(recipe: Path, capsys: pytest.CaptureFixture[
     assert "leave --confirm out, or add --yes" in said
 
 
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""])
 def test_a_price_that_is_refused_leaves_nothing_behind(
-    recipe: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    answer: str, recipe: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stagectl.launch.sky.SkyPilot", lambda: FakeSky(FakeServer()))
-    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
     monkeypatch.setenv("TOKEN", "hunter2")
     assert run_command(["run", str(recipe), "run=mine", "-c", "--skip-git-check"]) == 3
     said = capsys.readouterr().err
