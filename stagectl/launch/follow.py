@@ -118,9 +118,8 @@ def _carry(paths: RunPaths, sky: Sky, attendant: Attendant, wait: Callable[[floa
 
 def _copy(copy: RunCopy, job: int, sky: Sky, attendant: Attendant, wait: Callable[[float], object]) -> str:
     """Read the job's output until there is no more to come; what SkyPilot said of the job last."""
-    state, ended_at = "", math.inf
-    while True:
-        last = has_ended(state)  # the job may have told its end between the output's and the look
+    state, ends, ended_at = "", 0, math.inf
+    while ends < 2:  # one word of SkyPilot's may be wrong, and the job have told its end just before it
         copy.begin()
         attendant.ended_looks = 0
         with contextlib.suppress(UnreachableError):
@@ -132,11 +131,13 @@ def _copy(copy: RunCopy, job: int, sky: Sky, attendant: Attendant, wait: Callabl
                 hangs = not piece and attendant.ended_looks > HANGING_LOOKS
                 if copy.has_gap or copy.is_other or hangs or attendant.clock() > ended_at + LINGER_SECONDS:
                     break
-        if last or copy.is_other or (copy.ended and not copy.has_gap):
-            return state
+        if copy.is_other or (copy.ended and not copy.has_gap):
+            break
         state = _reached(attendant.look, wait, JobError)
-        if not has_ended(state):
+        ends = ends + 1 if has_ended(state) else 0
+        if not ends:
             wait(PAUSE_SECONDS)
+    return state
 
 
 def _reached(call: Callable[[], T], wait: Callable[[float], object], failure: type[JobError] = UnreachableError) -> T:

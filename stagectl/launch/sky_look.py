@@ -11,7 +11,7 @@ from typing import Any
 
 MANAGED = [
     *("job_id", "job_name", "status", "cloud", "region", "zone", "cluster_resources_full"),
-    *("current_cluster_name", "last_recovered_at", "start_at"),
+    *("current_cluster_name", "cluster_name_on_cloud", "last_recovered_at", "start_at"),
 ]
 
 
@@ -112,7 +112,7 @@ def _machine_of_managed(record: Any) -> dict[str, Any] | None:
     except Exception:
         hourly = None
     since = max(_told(record, "last_recovered_at") or 0, _told(record, "start_at") or 0)
-    cluster = _told(record, "current_cluster_name")
+    cluster = _told(record, "current_cluster_name") or _told(record, "cluster_name_on_cloud")
     return {"infra": infra, "cluster": cluster, "region": region, "hourly": hourly, "since": since or None}
 
 

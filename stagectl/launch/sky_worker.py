@@ -31,6 +31,8 @@ def main() -> int:
         if call == "tail":
             return tail(answers, **request)
         answer = {"value": CALLS[call](**request)}
+    except BrokenPipeError:  # whoever asked is gone
+        os._exit(1)
     except Exception as error:
         answer = {"error": _told(error), "hint": _hint(error), "unreachable": _is_unreachable(error)}
     answers.write(json.dumps(answer) + "\n")

@@ -121,6 +121,12 @@ def test_a_job_that_ended_between_two_looks_is_read_once_more(paths: RunPaths) -
     assert read_events(paths.events)[-1]["message"] == "all done"
 
 
+def test_one_wrong_word_of_skypilots_ends_nothing(paths: RunPaths) -> None:
+    server = FakeServer(output=[[event(2)], [], [event(3), end(4)]], states={1: ["GONE", "RUNNING"]})
+    followed(paths, server)
+    assert read_events(paths.events)[-1]["message"] == "all done"
+
+
 def test_a_launch_that_comes_to_nothing_ends_the_run_with_the_reason(paths: RunPaths) -> None:
     followed(paths, FakeServer(fails="no capacity"))
     ended = read_status(paths).ended
