@@ -114,7 +114,7 @@ class _Run:
         """How the last attempt ended, or why there is no other."""
         status = read_status(self._paths)
         number, begun, idle = status.attempt, status.resumed["step"] if status.resumed else 0, 0
-        if status.ended is not None and status.ended["outcome"] == "completed" and not self._accepted:
+        if status.ended is not None and status.ended["outcome"] == "completed" and self._is_told(status):
             return Ending(0)  # an earlier machine's job was taken away before the end was told to everybody
         if status.ended is None and self._leader is None and read_liveness(self._paths).trainer:
             self._start_mirror()
@@ -175,7 +175,8 @@ class _Run:
     def _attempt(self, number: int, start: Beginning, reason: str) -> Ending:
         """One attempt, from what tells its beginning to what tells its end."""
         facts = {} if number == 1 else {"reason": reason, "stage": self._stage_at(start), **start.facts(self._paths)}
-        changed = self._recipe.facts() if self._accepted else {}
+        known = not self._accepted and self._is_told(read_status(self._paths))
+        changed = {} if known else self._recipe.facts()
         with EventLog(self._paths.events, attempt=number) as log:
             _tell_untold(self._paths, log)
             command = list(training_command(self._recipe))
@@ -183,6 +184,11 @@ class _Run:
         self._start_mirror()
         attempt = run_attempt if self._leader is None else self._leader.run_attempt
         return self._ended(number, attempt(self._paths, self._recipe, number, start))
+
+    def _is_told(self, status: RunStatus) -> bool:
+        """Whether the events tell this recipe; those of a run that goes on under another one do not yet."""
+        told = (status.curriculum, status.total_timesteps, status.target)
+        return told == (self._recipe.stages, self._recipe.trainer.total_timesteps, self._recipe.target)
 
     def _stage_at(self, start: Beginning) -> int:
         """The index of the curriculum's stage in which an attempt begins."""

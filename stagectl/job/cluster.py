@@ -1,8 +1,8 @@
 """The job as a cluster's task: `python -m stagectl.job.cluster FOLDER`, in the folder that the recipe stands in.
 
 It makes the run, or finds the one that an earlier machine left, starts the job process that every run has, and prints
-what that writes: events and training output, from their beginning. FOLDER is named by the run's id and holds its
-resolved recipe.
+what that writes: events and training output, from their beginning. FOLDER is what travelled with the task: the run's
+folder as it was made, with its resolved recipe and its first event.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from stagectl.errors import StagectlError
+from stagectl.errors import RunExistsError, StagectlError
 from stagectl.job.lines import Output, event_line, output_line
 from stagectl.job.member import work
 from stagectl.job.requests import Brought, ask_to_stop, brought_to, heed_sigterm, hold_sigterm
@@ -24,7 +24,7 @@ from stagectl.job.stored import go_on_under
 from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON
 from stagectl.recipe import Recipe, read_resolved
-from stagectl.runs import EventReader, RunPaths, create_run, read_status
+from stagectl.runs import EventReader, RunPaths, create_run, read_events, read_status
 from stagectl.runs.paths import runs_folder
 
 LOOK_SECONDS = 0.2
@@ -34,24 +34,32 @@ MOST = 10_000  # lines at one look, so that no flood of them keeps a request wai
 
 def main(arguments: list[str]) -> int:
     """The exit code is the job's: 0 fine, 1 the training process failed; else a StagectlError's."""
-    folder = Path(arguments[0]).expanduser()
+    made = RunPaths(Path(arguments[0]).expanduser())
     try:
-        recipe = read_resolved(folder / "recipe.yaml", folder=Path.cwd())
+        recipe = read_resolved(made.recipe, folder=Path.cwd())
         nodes = find_nodes(recipe, os.environ)
         if nodes is not None and nodes.rank > 0:
             signal.signal(signal.SIGTERM, lambda *_: None)  # it ends when node 0 says so, or is gone
-            return work(folder, recipe, nodes)
-        return _carry(_run(folder, recipe), recipe, (folder / "recipe.yaml").stat().st_mtime)
+            return work(made.folder, recipe, nodes)
+        return _carry(_run(made, recipe), recipe, made.recipe.stat().st_mtime)
     except StagectlError as error:
         sys.stderr.write(f"stagectl: {error}\n")
         return error.exit_code
 
 
-def _run(folder: Path, recipe: Recipe) -> RunPaths:
-    """The run: a new one, or the one that stayed, which now is on this machine and under this recipe."""
-    paths = RunPaths(runs_folder() / folder.name)
+def _run(made: RunPaths, recipe: Recipe) -> RunPaths:
+    """The run: a new one, or the one that stayed, which now is on this machine and under this recipe.
+
+    Raises:
+        RunExistsError: Another run of that id is there.
+    """
+    paths, first = RunPaths(runs_folder() / made.run_id), read_events(made.events)[0]
     if not paths.identity.exists():
-        return create_run(folder.name, (folder / "recipe.yaml").read_text(encoding="utf-8"), Path.cwd(), recipe.facts())
+        text = made.recipe.read_text(encoding="utf-8")
+        return create_run(made.run_id, text, Path.cwd(), recipe.facts(), created=first)
+    if next(EventReader(paths.events).read(), None) != first:
+        message = f"{paths.folder} on the cluster is another run of that id, of an earlier launch"
+        raise RunExistsError(message, hint="name this one anew: run=ID; or remove that folder there")
     go_on_under(paths, recipe)
     paths.stop_request.unlink(missing_ok=True)  # it was asked of an earlier job
     return paths

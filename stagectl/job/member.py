@@ -59,7 +59,7 @@ def _own_folder(folder: Path, rank: int) -> RunPaths:
     """What this node has of the run: recipe and output. It may share the folder that travelled with other nodes."""
     paths = RunPaths(folder / f"node-{rank}" / folder.name)
     make_folder(paths.folder)
-    write_whole(paths.recipe, (folder / "recipe.yaml").read_text(encoding="utf-8"))
+    write_whole(paths.recipe, RunPaths(folder).recipe.read_text(encoding="utf-8"))
     write_json(paths.identity, {"run": folder.name, "folder": str(Path.cwd())})
     return paths
 

@@ -90,8 +90,11 @@ def unpacked(paths: RunPaths, code: Code, options: CodeOptions) -> Code:
 
 def packed(paths: RunPaths, place: Place, recipe: Recipe, code: Code, environ: Mapping[str, str]) -> dict[str, Any]:
     """The task under the place's name, with what travels beside the code in the run's folder."""
-    luggage = paths.folder / "luggage"
-    shutil.rmtree(luggage, ignore_errors=True)
-    make_folder(luggage)
-    write_whole(luggage / "recipe.yaml", write_resolved(recipe))
-    return {**task_data(recipe, paths.run_id, code, luggage, build_wheel(luggage).name, environ), "name": place.name}
+    luggage = RunPaths(paths.folder / "luggage")
+    shutil.rmtree(luggage.folder, ignore_errors=True)
+    make_folder(luggage.folder)
+    write_whole(luggage.recipe, write_resolved(recipe))
+    with paths.events.open(encoding="utf-8") as events:
+        write_whole(luggage.events, events.readline())
+    wheel = build_wheel(luggage.folder).name
+    return {**task_data(recipe, paths.run_id, code, luggage.folder, wheel, environ), "name": place.name}

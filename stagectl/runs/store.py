@@ -12,7 +12,7 @@ from typing import Any
 from stagectl.errors import DamagedRunError, RunExistsError, RunNotFoundError, UsageError, nearest
 from stagectl.runs.attempts import folded
 from stagectl.runs.away import read_away
-from stagectl.runs.events import EventLog, EventReader
+from stagectl.runs.events import Event, EventLog, EventReader
 from stagectl.runs.files import make_folder, read_json, storage_error, write_json, write_whole
 from stagectl.runs.locks import is_locked
 from stagectl.runs.paths import RunPaths, home, runs_folder
@@ -28,7 +28,9 @@ def new_run_id(recipe: str, *, now: float | None = None, chance: random.Random |
     return f"{clean[:26]}-{date}-{tail}"
 
 
-def create_run(run_id: str, recipe: str, folder: Path, facts: dict[str, Any]) -> RunPaths:
+def create_run(
+    run_id: str, recipe: str, folder: Path, facts: dict[str, Any], *, created: Event | None = None
+) -> RunPaths:
     """A new run: its folder, resolved recipe, first event and identity. Of many at once one wins.
 
     Args:
@@ -36,6 +38,7 @@ def create_run(run_id: str, recipe: str, folder: Path, facts: dict[str, Any]) ->
         recipe: The resolved recipe's text.
         folder: Where the recipe's own modules and scripts are.
         facts: What `run_created` tells: the recipe's name, back end, stages, step budget.
+        created: That event, where the run was made on another machine and is to be the same run here.
 
     Raises:
         RunExistsError: A run already has that id.
@@ -57,7 +60,10 @@ def create_run(run_id: str, recipe: str, folder: Path, facts: dict[str, Any]) ->
         make_folder(paths.requests)
         write_whole(paths.recipe, recipe)
         with EventLog(paths.events, attempt=0) as log:
-            log.append("run_created", run=run_id, **facts)
+            if created is None:
+                log.append("run_created", run=run_id, **facts)
+            else:
+                log.copy(created)
         write_json(paths.identity, {"schema": 1, "run": run_id, "folder": str(folder), "host": socket.gethostname()})
     except BaseException:
         shutil.rmtree(paths.folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from stagectl.job.lines import Output, read_line
 from stagectl.job.requests import Brought, brought_to
 from stagectl.recipe import load_recipe, write_resolved
 from stagectl.runs import RunPaths, create_run, folded, read_events, read_json, write_json
+from tests.job.luggage import pack
 
 TRAIN = """
 import sys, stagectl
@@ -42,10 +44,7 @@ def make(tmp_path: Path, script: str, launch: str = "") -> Path:
     recipe = tmp_path / "recipe.yaml"
     trainer = "{command: [python, mine.py], total_timesteps: 300}"
     recipe.write_text(f"run: r-1\ntrainer: {trainer}\ncurriculum: {CURRICULUM}\nlaunch: {{backend: sky{launch}}}\n")
-    folder = tmp_path / "r-1"
-    folder.mkdir()
-    (folder / "recipe.yaml").write_text(write_resolved(load_recipe(recipe)))
-    return folder
+    return pack(tmp_path / "r-1", load_recipe(recipe))
 
 
 def start(luggage: Path) -> subprocess.Popen[str]:
@@ -68,9 +67,20 @@ def test_all_events_and_the_whole_output_are_printed(luggage: Path, home: Path) 
     paths = RunPaths(home / ".stagectl" / "runs" / "r-1")
     events, output = told(said)
     assert events == read_events(paths.events)
+    assert events[0] == read_events(luggage / "events.jsonl")[0]
     assert events[-1]["event"] == "run_ended"
     assert output == paths.log.read_bytes()
     assert "training ü\n".encode() in output
+
+
+def test_another_run_of_that_id_from_an_earlier_launch_is_not_gone_on_with(luggage: Path, home: Path) -> None:
+    start(luggage).communicate(timeout=60)
+    shutil.rmtree(luggage)
+    pack(luggage, load_recipe(luggage.parent / "recipe.yaml"))
+    again = start(luggage)
+    said, errors = again.communicate(timeout=60)
+    assert (again.returncode, said) == (6, "")
+    assert "runs/r-1 on the cluster is another run of that id, of an earlier launch" in errors
 
 
 def test_a_run_that_is_completed_is_told_again_and_not_trained(luggage: Path) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from stagectl.recipe import load_recipe, write_resolved
+from stagectl.recipe import load_recipe
 from stagectl.runs import RUN_VARIABLE, RunPaths, folded, living, read_events, write_json
 from tests.e2e.conftest import eventually
+from tests.job.luggage import pack
 
 RANKS = Path(__file__).parents[1] / "e2e" / "recipes" / "ranks.py"
 HOSTS = ("127.0.0.1", "127.0.0.2")
@@ -29,9 +30,7 @@ class Cluster:
         file = tmp_path / "recipe.yaml"
         file.write_text(recipe)
         self.run_id = load_recipe(file).run
-        self.folder = tmp_path / "luggage" / self.run_id
-        self.folder.mkdir(parents=True)
-        (self.folder / "recipe.yaml").write_text(write_resolved(load_recipe(file)))
+        self.folder = pack(tmp_path / "luggage" / self.run_id, load_recipe(file))
         self.paths = RunPaths(home / ".stagectl" / "runs" / self.run_id)
         self._code = tmp_path
         self._started: list[subprocess.Popen[bytes]] = []
