@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from stagectl.runs import (
     Beginning,
     Ending,
     EventLog,
+    EventReader,
     FileLock,
     RunPaths,
     RunStatus,
@@ -114,7 +117,7 @@ class _Run:
         """How the last attempt ended, or why there is no other."""
         status = read_status(self._paths)
         number, begun, idle = status.attempt, status.resumed["step"] if status.resumed else 0, 0
-        if status.ended is not None and status.ended["outcome"] == "completed" and self._is_told(status):
+        if status.ended is not None and status.ended["outcome"] == "completed" and self._is_told():
             return Ending(0)  # an earlier machine's job was taken away before the end was told to everybody
         if status.ended is None and self._leader is None and read_liveness(self._paths).trainer:
             self._start_mirror()
@@ -175,8 +178,7 @@ class _Run:
     def _attempt(self, number: int, start: Beginning, reason: str) -> Ending:
         """One attempt, from what tells its beginning to what tells its end."""
         facts = {} if number == 1 else {"reason": reason, "stage": self._stage_at(start), **start.facts(self._paths)}
-        known = not self._accepted and self._is_told(read_status(self._paths))
-        changed = {} if known else self._recipe.facts()
+        changed = self._recipe.facts() if self._accepted or not self._is_told() else {}
         with EventLog(self._paths.events, attempt=number) as log:
             _tell_untold(self._paths, log)
             command = list(training_command(self._recipe))
@@ -185,10 +187,11 @@ class _Run:
         attempt = run_attempt if self._leader is None else self._leader.run_attempt
         return self._ended(number, attempt(self._paths, self._recipe, number, start))
 
-    def _is_told(self, status: RunStatus) -> bool:
+    def _is_told(self) -> bool:
         """Whether the events tell this recipe; those of a run that goes on under another one do not yet."""
-        told = (status.curriculum, status.total_timesteps, status.target)
-        return told == (self._recipe.stages, self._recipe.trainer.total_timesteps, self._recipe.target)
+        told = deque((event for event in EventReader(self._paths.events).read() if "stages" in event), maxlen=1)
+        facts = json.loads(json.dumps(self._recipe.facts()))
+        return bool(told) and all(told[0].get(key) == value for key, value in facts.items())
 
     def _stage_at(self, start: Beginning) -> int:
         """The index of the curriculum's stage in which an attempt begins."""
