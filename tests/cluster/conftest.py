@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stagectl.runs import ENDED
 from tests.e2e.conftest import Stagectl, eventually
 
 CLUSTER = Path(os.environ.get("STAGECTL_CLUSTER", ""))
@@ -27,9 +28,10 @@ USER = "stagectl-test"  # whom jobs run as
 SECONDS = 400  # for a launch on a machine that others use, too
 
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+PACKAGES = sysconfig.get_path("purelib")
 # an environment of the run's own, which has what the suite's has: torch is not installed anew for each
 SETUP = f"""{CLUSTER}/{PYTHON}/bin/{PYTHON} -m venv --without-pip ~/training
-echo {sysconfig.get_path("purelib")} > ~/training/lib/{PYTHON}/site-packages/suite.pth
+echo {PACKAGES} > ~/training/lib/{PYTHON}/site-packages/suite.pth
 """
 LAUNCH = {"backend": "sky", "infra": "slurm", "cpus": "2+", "python": "~/training/bin/python", "setup": SETUP}
 
@@ -41,16 +43,20 @@ def laptop(tmp_path: Path) -> Iterator[Stagectl]:
         missing = "no test cluster: run tests/cluster/up.sh, then . the file that it prints"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     assert (CLUSTER / PYTHON).exists(), f"the nodes have no {PYTHON}: PYTHON={sys.executable} tests/cluster/up.sh"
+    readable = subprocess.run(["runuser", "-u", USER, "--", "test", "-r", PACKAGES], check=False).returncode == 0
+    assert readable, f"{USER}, who trains on the nodes, may not read {PACKAGES}: have the checkout in another folder"
     home = tmp_path / "stagectl"
     command = Stagectl(home, {**ENVIRONMENT, "STAGECTL_HOME": str(home), "NO_COLOR": "1"})
     yield command
+    for run in command.json("list")[
+        "runs"
+    ]:  # where the test came to its end, all are over and their machines given back
+        if run["state"] not in ENDED:
+            command("stop", run["run"], "--grace", "0", timeout=SECONDS)
+        if left := allocation(run["run"]):
+            subprocess.run(["scancel", left], env=ENVIRONMENT, check=False)
     for process in processes(str(home)):
         os.kill(process, signal.SIGKILL)
-    names = [folder.name for folder in home.glob("runs/*")]
-    left = [job for job, name in allocations() if any(name.startswith(one[:20]) for one in names)]
-    if left:
-        sky("jobs", "cancel", "--all", "--yes")
-        subprocess.run(["scancel", *left], env=ENVIRONMENT, check=False)
 
 
 @pytest.fixture
@@ -79,16 +85,12 @@ def come_to_step(laptop: Stagectl, run_id: str, step: int) -> None:
     eventually(reached, SECONDS)
 
 
-def allocations() -> list[tuple[str, str]]:
-    """Slurm's jobs, each with its number and the name that SkyPilot gave it."""
-    command = ["squeue", "--noheader", "--format", "%i %j"]
-    told = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
-    return [(line.split()[0], line.split()[1]) for line in told.splitlines()]
-
-
 def allocation(run_id: str) -> str | None:
-    """The number of the Slurm job that carries a run."""
-    return next((job for job, name in allocations() if name.startswith(run_id)), None)
+    """The number of the Slurm job that carries a run: it is named by the run's id, and by SkyPilot's."""
+    squeue = ["squeue", "--noheader", "--format", "%i %j"]
+    told = subprocess.run(squeue, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
+    jobs = (line.split() for line in told.splitlines())
+    return next((number for number, name in jobs if name.startswith(run_id.replace(".", "-"))), None)
 
 
 def processes(*words: str) -> list[int]:
@@ -114,8 +116,3 @@ def owner(process: int) -> str:
         return Path(f"/proc/{process}").owner()
     except OSError:
         return ""
-
-
-def sky(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("sky")), *arguments]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=SECONDS, check=False)

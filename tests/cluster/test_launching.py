@@ -107,6 +107,7 @@ def test_copies_of_an_older_commit_run_with_seeds_of_their_own_in_an_environment
         assert laptop("logs", name).stdout == f"older, seed {seed}\n"
         assert laptop.events(name)[0]["commit"] == commit
         assert laptop.json("status", name)["state"] in ("completed", "budget_spent")
+    eventually(lambda: not any(map(allocation, names)), SECONDS)
 
 
 def git(folder: Path, *arguments: str) -> str:

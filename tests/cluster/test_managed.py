@@ -19,9 +19,9 @@ def test_a_managed_job_whose_allocation_is_cancelled_goes_on_from_its_checkpoint
 ) -> None:
     kept = str(CLUSTER / "home" / "kept")
     recipe = recipe_at(tmp_path / "code", RECIPES / "endless.yaml", managed=True, envs={"STAGECTL_HOME": kept})
-    two_stages = ("trainer.total_timesteps=20k", "curriculum.max_steps=4k", "curriculum.on_timeout=advance")
+    two_stages = ("trainer.total_timesteps=20k", "curriculum.max_steps=6k", "curriculum.on_timeout=advance")
     run_id = laptop.start(recipe, f"run=lost-{unique}", "trainer.checkpoint_every=500", *two_stages)
-    come_to_step(laptop, run_id, 5000)  # in the second stage
+    come_to_step(laptop, run_id, 6500)  # in the second stage
     first = allocation(run_id)
     assert first is not None
     subprocess.run(["scancel", first], env=ENVIRONMENT, check=True)
@@ -32,11 +32,11 @@ def test_a_managed_job_whose_allocation_is_cancelled_goes_on_from_its_checkpoint
 
     status = laptop.json("status", run_id)
     assert (status["state"], status["attempt"]) == ("completed", 2)
-    assert status["resumed"]["step"] >= 4500
-    assert [(one["step"], one["reason"]) for one in status["transitions"]] == [(4000, "timeout")]
+    assert status["resumed"]["step"] >= 6000
+    assert [(one["step"], one["reason"]) for one in status["transitions"]] == [(6000, "timeout")]
     told = laptop.events(run_id)
     assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
     steps = [event["step"] for event in folded(told) if event["event"] == "episodes"]
-    assert steps == list(range(10, 8001, 10))  # none twice, none lost
+    assert steps == list(range(10, 12001, 10))  # none twice, none lost
     refused = laptop("advance", run_id)
     assert refused.returncode == 2
