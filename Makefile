@@ -23,7 +23,7 @@ test: $(VENV)/.test
 
 cluster: $(VENV)/.test
 	trap tests/cluster/down.sh EXIT && environment=$$(PYTHON=$(BIN)/python tests/cluster/up.sh) && . $$environment && \
-	  $(BIN)/python -m pytest -m cluster -n 3
+	  $(BIN)/python -m pytest -m cluster -n 2
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -36,6 +36,7 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/curriculum.py
 	$(BIN)/python bench/simulate.py
+	$(BIN)/python bench/launch.py
 
 clean:
 	rm -rf $(VENV)
