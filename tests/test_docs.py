@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ import stagectl
 from stagectl.cli import app, run_command
 from stagectl.curriculum.config import GROUP_FIELDS, STAGE_FIELDS
 from stagectl.curriculum.language import AGGREGATES, CONDITIONS, COUNTERS
+from stagectl.launch.cluster import planned_task
 from stagectl.launch.plan import plan_data
 from stagectl.recipe import build_curriculum, load_recipe
 from stagectl.runs import find_run, read_liveness, read_status, status_data
@@ -128,6 +133,18 @@ def test_the_tables_of_the_curriculum_page_have_every_setting_and_every_term() -
 
 def first_column(page: str) -> set[str]:
     return {word for cell in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for word in words(cell)}
+
+
+def test_every_recipe_of_the_clusters_page_is_a_task_that_skypilot_takes(tmp_path: Path) -> None:
+    tasks = []
+    for number, block in enumerate(blocks(ROOT / "docs" / "clusters.md", "yaml")):
+        recipe = tmp_path / f"{number}.yaml"
+        recipe.write_text(block)
+        tasks.append(planned_task(load_recipe(recipe), {}))
+    check = "import json, sky, sys; [sky.Task.from_yaml_config(task) for task in json.load(sys.stdin)]"
+    environment = {**os.environ, "HOME": str(tmp_path)}  # importing SkyPilot writes there
+    subprocess.run([sys.executable, "-c", check], input=json.dumps(tasks), text=True, env=environment, check=True)
+    assert len(tasks) == 6
 
 
 def test_every_command_of_the_simulate_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
