@@ -31,7 +31,7 @@ class Attendant:
 
     Attributes:
         place: Where the job is.
-        job: The job's number, once there is one; the follower sets it.
+        job: The job's number, once `started` has told it.
         begun: The job has told an event since it was submitted; the follower sets it.
         ended_looks: How many looks in a row said that the job is over; the follower may count anew.
         cancelled: Why the job or its launch was cancelled here, where it was.
@@ -66,6 +66,11 @@ class Attendant:
             yield
         finally:
             over.set()
+
+    def started(self, job: int) -> None:
+        """The launch is done, also one that was given up too late; its machine is looked at first."""
+        self.job, self.cancelled = job, ""
+        self._next_look = self.clock()
 
     def look_if_due(self) -> None:
         """Look once a minute; one that fails is none."""

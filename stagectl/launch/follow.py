@@ -104,7 +104,7 @@ def _carry(paths: RunPaths, sky: Sky, attendant: Attendant, wait: Callable[[floa
         outcome = "stopped" if attendant.cancelled else "failed"
         write_own_end(paths, outcome, attendant.cancelled or f"the launch failed: {error.message}")
         return
-    attendant.job, attendant.cancelled = job, ""  # a launch that was given up too late
+    attendant.started(job)
     with RunCopy(paths, submission(paths)["after"]) as copy:
         state = _copy(copy, job, sky, attendant, wait)
     if copy.is_other:

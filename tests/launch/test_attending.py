@@ -72,6 +72,14 @@ def test_what_the_cluster_says_is_kept_before_there_is_a_job(home: Path) -> None
     assert run.seen["state"] == "INIT"
 
 
+def test_a_job_that_has_just_come_is_looked_at_so_that_a_short_run_has_its_machine_too(home: Path) -> None:
+    run = Attended(states={1: ["RUNNING"]}, machine=MACHINE)
+    run.pass_seconds(1)
+    run.attendant.started(1)
+    run.pass_seconds(1)
+    assert (run.seen["state"], len(run.machines)) == ("RUNNING", 1)
+
+
 def test_a_look_that_fails_changes_nothing(home: Path) -> None:
     run = Attended(down={"look": 1}).begun()
     run.pass_seconds(10)
