@@ -57,4 +57,5 @@ def test_a_run_watched_to_its_end_tells_what_the_same_run_here_tells(
     ours, theirs = laptop.json("status", away), laptop.json("status", here)
     assert ours["transitions"] == theirs["transitions"]
     assert [one["reason"] for one in ours["transitions"]] == ["performance", "timeout", "timeout"]
+    assert ours["cluster"]["infra"] == "slurm/testbed/dev"
     eventually(lambda: allocation(away) is None, SECONDS)  # a run's own cluster is given back

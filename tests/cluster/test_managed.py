@@ -22,6 +22,9 @@ def test_a_managed_job_whose_allocation_is_cancelled_goes_on_from_its_checkpoint
     two_stages = ("trainer.total_timesteps=20k", "curriculum.max_steps=6k", "curriculum.on_timeout=advance")
     run_id = laptop.start(recipe, f"run=lost-{unique}", "trainer.checkpoint_every=500", *two_stages)
     come_to_step(laptop, run_id, 6500)  # in the second stage
+    refused = laptop("advance", run_id)
+    assert refused.returncode == 2
+    assert "managed job" in refused.stderr
     first = allocation(run_id)
     assert first is not None
     subprocess.run(["scancel", first], env=ENVIRONMENT, check=True)
@@ -38,5 +41,3 @@ def test_a_managed_job_whose_allocation_is_cancelled_goes_on_from_its_checkpoint
     assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
     steps = [event["step"] for event in folded(told) if event["event"] == "episodes"]
     assert steps == list(range(10, 12001, 10))  # none twice, none lost
-    refused = laptop("advance", run_id)
-    assert refused.returncode == 2
