@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def test_a_run_whose_every_process_is_killed_in_turn_is_caught_up_with_sent_on_a
         stdout=subprocess.DEVNULL,
     )
     come_to_step(laptop, run_id, 100)
+    assert sorted(age_of_news(laptop, run_id) for _ in range(5))[2] < 5  # seconds from an event there to here
 
     client.kill()
     client.wait()
@@ -66,3 +68,10 @@ def test_a_run_whose_every_process_is_killed_in_turn_is_caught_up_with_sent_on_a
     again = laptop("run", "--resume", run_id)
     assert again.returncode == 2
     assert "Traceback" not in again.stderr
+
+
+def age_of_news(laptop: Stagectl, run_id: str) -> float:
+    """How old the next event is as it comes; the node's clock is this machine's."""
+    last = laptop.events(run_id)[-1]["seq"]
+    newest = eventually(lambda: [event for event in laptop.events(run_id) if event["seq"] > last])[-1]
+    return float(time.time() - newest["time"])

