@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
 
 from stagectl.job.lines import Output, read_line
-from stagectl.runs import EventLog, EventReader, RunPaths, read_status
+from stagectl.launch.submit import note
+from stagectl.runs import Event, EventLog, EventReader, RunPaths, read_status
 
 
 class RunCopy:
-    """Takes the job's lines in any order, as often as they come; writes each event and each byte of output once.
+    """Takes the job's lines, which tell the whole run at each reading, and keeps each event and each byte once.
+
+    Where the job tells something else than what is here, a machine was lost before that was safe on its storage: what
+    is here is cut off there, and goes on as the job tells it.
 
     Args:
         paths: The run.
         after: Its last event when it was submitted; an end up to there is an earlier submission's.
 
     Attributes:
-        ended: The run's last event is there.
+        ended: The last event that was told is the run's end.
         has_gap: Something is missing that came before what was seen: the output has to be read again from its start.
-        is_other: The job tells another history than the one that is here.
+        is_other: The job's first event is not this run's; nothing of it is taken.
 
     Raises:
         RunExistsError: Another process keeps the copy.
     """
 
     def __init__(self, paths: RunPaths, after: int = 0) -> None:
+        self._paths = paths
         self._events = EventLog(paths.events, attempt=0)
         self._after = after
-        known = list(itertools.islice(EventReader(paths.events).read(), 2))
-        self._second = known[1] if len(known) == 2 else None  # the first is told by both, each at its own time
-        last = deque(EventReader(paths.events).read(), maxlen=1)
-        self.ended = self.has_news and bool(last) and last[0]["event"] == "run_ended"
-        self.has_gap = self.is_other = False
+        self.ended = self.has_gap = self.is_other = False
         self.messages: list[str] = []  # lines that are not the job's: SkyPilot's own, and the setup's
+        self._told = 0  # up to here this reading told what is here
+        self._here = EventReader(paths.events).read()  # goes along with it
         self._left = ""
-        self._log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._logged = os.fstat(self._log).st_size
+        self._log = os.open(paths.log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self._lower_after()
 
     @property
     def seq(self) -> int:
@@ -54,6 +55,7 @@ class RunCopy:
     def begin(self) -> None:
         """The output is read from its start."""
         self.has_gap = False
+        self._told = 0
         self._left = ""
         self.messages.clear()
 
@@ -67,22 +69,47 @@ class RunCopy:
         held = read_line(line)
         if held is None:
             self.messages = [*self.messages[-49:], line]
+        elif self.is_other:
+            pass
         elif isinstance(held, Output):
             self._take_output(held)
-        elif held["seq"] == 2 and self._second not in (None, held):
-            self.is_other = True
-        elif held["seq"] == self.seq + 1:
-            self._events.copy(held)
-            self.ended = held["event"] == "run_ended"
         else:
-            self.has_gap |= held["seq"] > self.seq
+            self._take_event(held)
+
+    def _take_event(self, event: Event) -> None:
+        seq = event["seq"]
+        if seq == 1:  # also where the job, on another machine, begins to tell the run within one reading
+            self._told, self._here = 0, EventReader(self._paths.events).read()
+        if seq > self._told + 1:
+            self.has_gap = True
+        if seq != self._told + 1:
+            return
+        if seq <= self.seq and next(self._here) != event:
+            if seq == 1:
+                self.is_other = True
+                return
+            self._events.cut(seq)
+            self._lower_after()
+        if seq > self.seq:
+            self._events.copy(event)
+        self._told = seq
+        self.ended = event["event"] == "run_ended" and seq > self._after
 
     def _take_output(self, output: Output) -> None:
-        known = self._logged - output.offset
-        if known < 0:
+        if not self._told or output.offset > os.fstat(self._log).st_size:
             self.has_gap = True
-        elif known < len(output.text):
-            self._logged += os.write(self._log, output.text[known:])
+            return
+        here = os.pread(self._log, len(output.text), output.offset)
+        if not output.text.startswith(here):
+            os.ftruncate(self._log, output.offset)
+            here = b""
+        os.write(self._log, output.text[len(here) :])
+
+    def _lower_after(self) -> None:
+        """Of what was there when the run was submitted, some was cut off."""
+        if self._after > self.seq:
+            self._after = self.seq
+            note(self._paths, after=self._after)
 
     def close(self) -> None:
         self._events.close()
@@ -96,19 +123,12 @@ class RunCopy:
 
 
 def write_own_end(paths: RunPaths, outcome: str, message: str, said: Iterable[str] = ()) -> None:
-    """End a run whose job told no end, and will tell none; what SkyPilot said goes to its log."""
+    """End a run whose job told no end; what SkyPilot said goes to its log.
+
+    Both give way, as all that is only here does, where a job goes on with the run and tells otherwise.
+    """
     status = read_status(paths)
     with paths.log.open("a", encoding="utf-8") as log:
-        logged = log.tell()
         log.writelines(f"{line}\n" for line in said)
     with EventLog(paths.events, attempt=status.attempt) as events:
-        events.append("run_ended", status.step, outcome=outcome, message=message, told_by="follower", logged=logged)
-
-
-def take_back_own_end(paths: RunPaths) -> None:
-    """Remove the end that was written here, and that the log on the cluster, which goes on, does not have."""
-    last = deque(EventReader(paths.events).read(), maxlen=1)
-    if last and last[0].get("told_by") == "follower":
-        whole = paths.events.read_bytes().rpartition(b"\n")[0]
-        os.truncate(paths.events, whole.rfind(b"\n") + 1)
-        os.truncate(paths.log, last[0]["logged"])
+        events.append("run_ended", status.step, outcome=outcome, message=message)

@@ -7,6 +7,7 @@ else is reported with its place and never taken for a torn end.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -62,15 +63,13 @@ class EventLog:
         if not taken:
             raise RunExistsError(f"{path} is being written by another process")
         try:
-            self._size, last = _whole_end(path, self._lock.fd)
+            self._find_end()
         except OSError as error:
             self._lock.release()
             raise storage_error(path, error) from None
         except DamagedRunError:
             self._lock.release()
             raise
-        self.seq = last["seq"] if last else 0
-        self._step = last["step"] if last else 0
         self._synced = clock()
 
     def append(self, event: str, step: int | None = None, **fields: Any) -> Event:
@@ -102,6 +101,17 @@ class EventLog:
         assert event["seq"] == self.seq + 1, (event["seq"], self.seq)
         self._write(event, self._clock())
 
+    def cut(self, seq: int) -> None:
+        """Remove that event and all that follow it. Raises StorageError."""
+        try:
+            with self.path.open("rb") as file:
+                size = sum(len(line) for line in itertools.islice(file, seq - 1))
+            os.ftruncate(self._lock.fd, size)
+            os.fsync(self._lock.fd)
+            self._find_end()
+        except OSError as error:
+            raise storage_error(self.path, error) from None
+
     @property
     def is_open(self) -> bool:
         """Not once it was closed, nor in a process that was forked from the one that writes it."""
@@ -127,6 +137,11 @@ class EventLog:
         self._step = line["step"]
         self.seq += 1
 
+    def _find_end(self) -> None:
+        self._size, last = _whole_end(self.path, self._lock.fd)
+        self.seq = last["seq"] if last else 0
+        self._step = last["step"] if last else 0
+
     def sync(self) -> None:
         """Have everything that was written on disk. Raises StorageError."""
         try:
@@ -149,6 +164,8 @@ class EventLog:
 class EventReader:
     """Reads a log from its start, and what was added since at each further `read`. Never writes.
 
+    Where the log was cut (a copy's is, of what a lost machine took with it), it is read from its start again.
+
     `after` passes over the events up to that `seq`.
     """
 
@@ -157,6 +174,7 @@ class EventReader:
         self.seq = 0
         self._after = after
         self._offset = 0
+        self._last = b""  # the line before that
 
     def read(self) -> Iterator[Event]:
         """The events that are there now and were not read yet.
@@ -166,7 +184,9 @@ class EventReader:
         """
         try:
             with self.path.open("rb") as file:
-                file.seek(self._offset)
+                file.seek(self._offset - len(self._last))
+                if file.read(len(self._last)) != self._last:
+                    self.seq = self._offset = file.seek(0)
                 for line in file:
                     if not line.endswith(b"\n"):
                         return
@@ -175,6 +195,7 @@ class EventReader:
                         where = f"{self.path}, byte {self._offset}"
                         raise DamagedRunError(f"{where}: event {event['seq']} follows event {self.seq}")
                     self._offset += len(line)
+                    self._last = line
                     self.seq += 1
                     if self.seq > self._after:
                         yield event

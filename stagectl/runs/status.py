@@ -290,13 +290,14 @@ class StatusReader:
     def __init__(self, paths: RunPaths) -> None:
         self.status = RunStatus(paths.run_id)
         self._events = EventReader(paths.events)
-        self._superseded: list[range] | None = None
+        self._superseded: list[range] = []
 
     def events(self) -> Iterator[Event]:
         """The events since the last look that are in force, each once it is folded in."""
-        if self._superseded is None:
-            self._superseded = superseded(self._events.path)
         for event in self._events.read():
+            if event["seq"] == 1:  # also where the log was cut, and is read anew
+                self._superseded = superseded(self._events.path)
+                self.status.become(RunStatus(self.status.run_id))
             if self._is_superseded(event):
                 self.status.pass_over(event)
                 continue
@@ -313,7 +314,7 @@ class StatusReader:
         return self.status
 
     def _is_superseded(self, event: Event) -> bool:
-        return any(event["seq"] in seqs for seqs in self._superseded or ())
+        return any(event["seq"] in seqs for seqs in self._superseded)
 
     def _fold_anew(self, seq: int) -> None:
         """Fold what is in force before that event."""

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stagectl.curriculum import read_stages
 from stagectl.errors import RunExistsError
 from stagectl.job.lines import Output, event_line, output_line, read_line
-from stagectl.launch.copy import RunCopy
-from stagectl.runs import EventLog, RunPaths, create_run, read_events
+from stagectl.launch.copy import RunCopy, write_own_end
+from stagectl.runs import EventLog, EventReader, RunPaths, create_run, read_events, read_json, write_json
 
 SAID = "loss 0.5 ü\n" * 3 + "100%\r\n" + "no end"
+STAGES = [stage.to_dict() for stage in read_stages({"stages": ["a"]})]
+FACTS = {"recipe": "doorkey", "backend": "sky", "target": None, "total_timesteps": 60, "stages": STAGES}
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def source(tmp_path: Path) -> RunPaths:
     paths = RunPaths(tmp_path / "there" / "doorkey-1")
     paths.folder.mkdir(parents=True)
     with EventLog(paths.events, attempt=0) as log:
-        log.append("run_created", run="doorkey-1", stages=[])
+        log.append("run_created", run="doorkey-1", **FACTS)
     with EventLog(paths.events, attempt=1) as log:
         for step in range(0, 60, 10):
             log.append("metrics", step, metrics={"loss": step / 7}, note="täglich\u2028\x1b[0m")
@@ -33,8 +36,9 @@ def source(tmp_path: Path) -> RunPaths:
 
 
 @pytest.fixture
-def copy() -> RunPaths:
-    return create_run("doorkey-1", "run: doorkey-1\n", Path("/"), {"stages": []})
+def copy(source: RunPaths) -> RunPaths:
+    """The run as the launch made it here."""
+    return create_run("doorkey-1", "run: doorkey-1\n", Path("/"), {}, created=read_events(source.events)[0])
 
 
 def stream(source: RunPaths) -> list[str]:
@@ -49,17 +53,13 @@ def stream(source: RunPaths) -> list[str]:
     return [own, *(f"\x1b[36m(doorkey-1, pid=13967)\x1b[0m {line}" for line in mixed)]
 
 
-def without_creation(paths: RunPaths) -> list[dict[str, Any]]:
-    return read_events(paths.events)[1:]
-
-
 def test_every_event_and_every_byte_of_output_arrives(source: RunPaths, copy: RunPaths) -> None:
     with RunCopy(copy) as kept:
         kept.feed("".join(stream(source)))
         assert kept.ended
         assert not kept.has_gap
         assert kept.messages == ["\x1b[2m└── \x1b[0mJob started. Streaming logs..."]
-    assert without_creation(copy) == without_creation(source)
+    assert read_events(copy.events) == read_events(source.events)
     assert copy.log.read_bytes() == SAID.encode()
 
 
@@ -114,6 +114,85 @@ def test_a_missing_line_is_a_gap_until_the_output_is_read_again(source: RunPaths
         kept.feed("".join(lines))
         assert kept.ended
         assert not kept.has_gap
+
+
+def test_nothing_is_taken_before_the_jobs_first_event_is_seen_to_be_this_runs(source: RunPaths, copy: RunPaths) -> None:
+    with RunCopy(copy) as kept:
+        kept.feed("".join(stream(source)[2:]))
+        assert kept.has_gap
+    assert len(read_events(copy.events)) == 1
+    assert copy.log.read_bytes() == b""
+
+
+def test_nothing_is_taken_of_another_run_of_the_same_name(source: RunPaths, copy: RunPaths) -> None:
+    with EventLog(copy.events, attempt=0) as log:
+        log.cut(1)
+        log.append("run_created", run="doorkey-1", stages=["another"])
+    with RunCopy(copy) as kept:
+        kept.feed("".join(stream(source)))
+        assert kept.is_other
+        assert not kept.ended
+    assert len(read_events(copy.events)) == 1
+    assert copy.log.read_bytes() == b""
+
+
+def told(paths: RunPaths, output: bytes) -> str:
+    return "".join([*map(event_line, read_events(paths.events)), output_line(Output(0, output))])
+
+
+@pytest.mark.parametrize("in_one_reading", [False, True])
+def test_what_a_lost_machine_told_and_did_not_keep_is_replaced_by_what_the_next_one_tells(
+    source: RunPaths, copy: RunPaths, in_one_reading: bool
+) -> None:
+    before = told(source, b"loss 0.5\nloss 0.4\n")
+    with EventLog(source.events, attempt=2) as log:
+        log.cut(5)
+        log.append("attempt_started", 20, after=4)
+        log.append("run_ended", 60, outcome="completed", message="")
+    after = told(source, b"loss 0.5\nloss 0.3\n")
+    seen = EventReader(copy.events)
+    with RunCopy(copy) as kept:
+        kept.feed(before)
+        assert kept.ended
+        assert len(list(seen.read())) == 8
+        if not in_one_reading:
+            kept.begin()
+        kept.feed(after)
+        assert kept.ended
+        assert not kept.has_gap
+    assert read_events(copy.events) == read_events(source.events)
+    assert copy.log.read_bytes() == b"loss 0.5\nloss 0.3\n"
+    assert list(seen.read()) == read_events(source.events)  # who looks meanwhile sees it, too
+
+
+def test_the_end_of_a_run_that_goes_on_is_seen_where_what_was_there_before_is_lost(
+    source: RunPaths, copy: RunPaths
+) -> None:
+    with RunCopy(copy) as kept:
+        kept.feed(told(source, b""))
+    write_json(copy.identity, {"sky": {"after": 8}})
+    with EventLog(source.events, attempt=2) as log:
+        log.cut(3)
+        log.append("attempt_started", 0, after=1)
+        log.append("run_ended", 60, outcome="completed", message="")
+    with RunCopy(copy, after=8) as kept:
+        kept.feed(told(source, b""))
+        assert kept.ended
+    assert read_json(copy.identity)["sky"]["after"] == 2
+
+
+def test_an_end_that_was_written_here_and_what_skypilot_said_give_way_to_a_job_that_goes_on(
+    source: RunPaths, copy: RunPaths
+) -> None:
+    copy.log.write_text("loss 1\n")
+    write_own_end(copy, "failed", "SkyPilot says FAILED", ["no route to host"])
+    assert read_events(copy.events)[-1]["message"] == "SkyPilot says FAILED"
+    assert copy.log.read_text() == "loss 1\nno route to host\n"
+    with RunCopy(copy, after=2) as kept:
+        kept.feed(told(source, b"loss 1\nloss 2\n"))
+        assert kept.ended
+    assert read_events(copy.events) == read_events(source.events)
+    assert copy.log.read_text() == "loss 1\nloss 2\n"
 
 
 def test_one_process_at_a_time_keeps_the_copy(copy: RunPaths) -> None:

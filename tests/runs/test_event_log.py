@@ -238,6 +238,22 @@ def test_a_reader_follows_a_log_through_a_crash_and_its_repair(path: Path) -> No
     assert [event["seq"] for event in reader.read()] == [6]
 
 
+@pytest.mark.parametrize("again", range(4))
+def test_a_reader_of_a_log_that_was_cut_reads_it_from_its_start(path: Path, again: int) -> None:
+    """However much was written since it looked: the line that it read last is another one."""
+    written(path)
+    reader = EventReader(path)
+    assert len(list(reader.read())) == 5
+    with EventLog(path, attempt=2) as log:
+        log.cut(4)
+        assert log.seq == 3
+        for _ in range(again):
+            log.append("attempt_started")
+    assert list(reader.read()) == read_events(path)
+    assert [event["seq"] for event in read_events(path)] == list(range(1, 4 + again))
+    assert list(reader.read()) == []
+
+
 @given(st.lists(st.dictionaries(st.text(max_size=3), st.floats(allow_nan=False, allow_infinity=False)), max_size=5))
 def test_numbers_and_text_come_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, metrics: list[dict[str, float]]

@@ -332,6 +332,19 @@ def test_a_status_is_taken_on_from_where_it_was_left(paths: RunPaths, monkeypatc
     assert folded == [1, 2, 3]
 
 
+def test_a_status_of_a_log_that_was_cut_is_that_of_the_log_as_it_is(paths: RunPaths) -> None:
+    reader = StatusReader(paths)
+    with EventLog(paths.events, attempt=1) as log:
+        log.append("attempt_started", 0)
+        log.append("progress", 9)
+        log.append("run_ended", 9, outcome="completed", message="")
+        assert reader.read().step == 9
+        log.cut(3)
+        log.append("ready", 5)
+    assert reader.read() == read_status(paths)
+    assert reader.status.step == 5
+
+
 def test_a_torn_last_line_does_not_hinder_a_status(paths: RunPaths) -> None:
     with paths.events.open("ab") as file:
         file.write(b'{"seq":2,"at')
