@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import tempfile
 import threading
 import time
@@ -38,8 +39,9 @@ class Attendant:
     """
 
     def __init__(self, paths: RunPaths, sky: Sky, grace: float, clock: Callable[[], float] = time.monotonic) -> None:
+        record = submission(paths)
         self.clock = clock
-        self.place = Place(**submission(paths)["place"])
+        self.place = Place(**record["place"])
         self.job: int | None = None
         self.begun = False
         self.ended_looks = 0
@@ -50,6 +52,9 @@ class Attendant:
         self._looking = threading.Lock()
         self._next_look = clock()
         self._stop, self._advance = _Request(), _Request()
+        for file in (paths.stop_request, paths.advance_request):
+            if read_json(file).get("time", math.inf) < record["time"]:  # it was asked of an earlier job
+                file.unlink()
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -75,8 +80,10 @@ class Attendant:
     def look_if_due(self) -> None:
         """Look once a minute; one that fails is none."""
         if self.clock() >= self._next_look:
-            with contextlib.suppress(StagectlError):
+            try:
                 self.look()
+            except Exception as error:
+                say_failure(error)
 
     def serve_requests(self) -> None:
         """Serve each request where it is time to; where that fails, again after a pause that grows."""
@@ -88,7 +95,8 @@ class Attendant:
                 request.update(read_json(file), self.clock())
                 if request.content and self.clock() >= request.due:
                     request.due = self.clock() + serve(request)
-            except StagectlError:
+            except Exception as error:
+                say_failure(error)
                 request.due = self.clock() + request.pause
                 request.pause = min(2 * request.pause, LONGEST_PAUSE)
 
@@ -113,9 +121,9 @@ class Attendant:
             return self._cancel_launch()
         if self.place.cluster is None:
             return self._cancel("cancelled, since a managed job cannot be asked to save a checkpoint")
-        if not self.begun:
-            return self._cancel(NOT_STARTED) if self.look() in BEFORE_TRAINING else 2.0
         time_for_it = stop.content.get("grace", self._grace) + ANSWER_SECONDS
+        if not self.begun:
+            return self._stop_silent(stop, time_for_it)
         if stop.brought:
             if read_status(self._paths).stop_requested:
                 return math.inf
@@ -129,6 +137,14 @@ class Attendant:
                 raise
             return self._cancel(f"cancelled, since it could not be asked to stop: {error.message}")
         return float(time_for_it)
+
+    def _stop_silent(self, stop: _Request, time_for_it: float) -> float:
+        """As `_serve_stop`, for a job that has told nothing yet: one that is still to begin need not be asked."""
+        if self.look() in BEFORE_TRAINING:
+            return self._cancel(NOT_STARTED)
+        if self.clock() < stop.since + time_for_it:
+            return 2.0
+        return self._cancel(f"cancelled: it told nothing within {time_for_it:g} s of the request to stop")
 
     def _serve_advance(self, advance: _Request) -> float:
         """Bring it once there is somebody to take it, and take it away here; as `_serve_stop`."""
@@ -162,6 +178,13 @@ class Attendant:
         self.cancelled = why
         self._sky.cancel(self.place, self.job)
         return LONGEST_PAUSE
+
+
+def say_failure(error: Exception) -> None:
+    """Into the follower's log, if it takes it; nothing ends by that."""
+    said = str(error) if isinstance(error, StagectlError) else f"{type(error).__name__}: {error}"
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"stagectl: {said}\n")
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -42,14 +43,14 @@ def start(recipe: Recipe, sky: Sky, options: CodeOptions, environ: Mapping[str, 
     Raises:
         UsageError: The code is not committed and pushed, or a secret has no value.
         RunExistsError: A run already has that id.
-        UnreachableError: The API server does not answer; the run is kept, and `resume_away` goes on with it.
+        UnreachableError: Whether it is launched is not known; the run is kept, and `resume_away` goes on with it.
         JobError: SkyPilot refused the task; nothing is left of the run.
     """
     code = checked_code(recipe.folder, options)
     run_id = recipe.run or new_run_id(recipe.name)
     recipe = replace(recipe, run=run_id)
     paths = create_run(run_id, write_resolved(recipe), recipe.folder, {**recipe.facts(), "commit": code.commit})
-    place = place_of(recipe, run_id)
+    place = new_place(recipe, run_id)
     try:
         task = packed(paths, place, recipe, unpacked(paths, code, options), environ)
         submit(paths, place, lambda: task, sky)
@@ -62,10 +63,15 @@ def start(recipe: Recipe, sky: Sky, options: CodeOptions, environ: Mapping[str, 
     return paths
 
 
-def place_of(recipe: Recipe, name: str) -> Place:
-    """Where a job of that name runs: where SkyPilot wants it, on the cluster that the recipe names, or on its own."""
-    launch = recipe.launch
-    return Place(name, None if launch.managed else launch.cluster or cluster_name(str(recipe.run)))
+def new_place(recipe: Recipe, run_id: str) -> Place:
+    """Where the run's next job is to be: where SkyPilot wants it, on the cluster that the recipe names, or on its own.
+
+    A run of the same id that was here before may still have jobs there, so that the name is more than the id.
+    """
+    launch, name = recipe.launch, f"{run_id}.{secrets.token_hex(3)}"
+    if launch.managed or launch.cluster:
+        return Place(name, launch.cluster)
+    return Place(name, cluster_name(run_id), own=True)
 
 
 def checked_code(folder: Path, options: CodeOptions) -> Code:
@@ -97,4 +103,5 @@ def packed(paths: RunPaths, place: Place, recipe: Recipe, code: Code, environ: M
     with paths.events.open(encoding="utf-8") as events:
         write_whole(luggage.events, events.readline())
     wheel = build_wheel(luggage.folder).name
-    return {**task_data(recipe, paths.run_id, code, luggage.folder, wheel, environ), "name": place.name}
+    task = task_data(recipe, paths.run_id, code, luggage.folder, wheel, environ)
+    return {**task, "name": place.name, "envs": {**task.get("envs", {}), "STAGECTL_SUBMISSION": place.name}}

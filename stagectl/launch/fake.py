@@ -107,7 +107,7 @@ class FakeSky:
         self._reach("cancel")
         self.server.states[job] = ["CANCELLED"]
 
-    def down(self, place: Place) -> None:
+    def down(self, place: Place, lock: int) -> None:
         self._reach("down")
         self.server.gone.append(place.cluster)
 

@@ -2,7 +2,7 @@
 
 To everything else on this machine the follower is the run's job process: it holds the run's lock, its events and
 output arrive in the run's folder, and requests that are put there reach the cluster. It can end at any time: the next
-one reads on. With the run's end it gives the run's own cluster back.
+one reads on. With the run's end it gives the run's own cluster back, and a managed job is over.
 """
 
 from __future__ import annotations
@@ -17,50 +17,67 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from stagectl.errors import JobError, StagectlError
+from stagectl.errors import JobError
 from stagectl.job.stored import stored_recipe
 from stagectl.job.training import PYTHON
-from stagectl.launch.attend import Attendant
+from stagectl.launch.attend import Attendant, say_failure
 from stagectl.launch.copy import RunCopy, write_own_end
-from stagectl.launch.sky import Sky, SkyPilot, UnreachableError
+from stagectl.launch.sky import Place, Sky, SkyPilot, UnreachableError
 from stagectl.launch.submit import await_job, end_of, note, submission
-from stagectl.runs import ENDED, FileLock, RunPaths, RunStatus, StatusReader, is_locked, judge, read_liveness
-from stagectl.runs.away import has_ended, shown_state
+from stagectl.runs import ENDED, FileLock, RunPaths, RunStatus, StatusReader, judge, read_liveness, read_status
+from stagectl.runs.away import has_ended, shown_state, standing
 
 T = TypeVar("T")
 
 PAUSE_SECONDS = 15.0  # SkyPilot's own look at a job comes no sooner
 LINGER_SECONDS = 60.0  # after a run's end its job sends on to W&B, half a minute at most
 HANGING_LOOKS = 2  # more of them that say that the job is over, and its output is not waited for
+SILENT_SECONDS = 900.0  # without a word, and the connection may be dead
+LAST_LOOKS = 6  # in which SkyPilot may see that a managed job has ended
+LONGEST_PAUSE = 600.0  # between two tries to give something back that SkyPilot refuses
 
 
 def main(arguments: list[str]) -> int:
-    """0: the run is over and all of it is here. 1: it cannot be followed. 6: another process follows it."""
+    """0: the run is over and all of it is here. 1: it cannot be followed now. 6: another process follows it.
+
+    Args:
+        arguments: The run's folder; the descriptor of its lock, where whoever started this holds it already.
+    """
     paths = RunPaths(Path(arguments[0]))
-    with FileLock(paths.lock) as lock:
+    with FileLock(paths.lock, int(arguments[1]) if len(arguments) > 1 else -1) as lock:
         if not lock.acquire():
             return 6
         try:
-            follow(paths, SkyPilot(silent=False))
-        except StagectlError as error:
-            sys.stderr.write(f"stagectl: {error}\n")
-            return error.exit_code
+            follow(paths, SkyPilot(silent=False), lock=lock.fd)
+        except Exception as error:  # a full disk, say: whoever looks at the run next starts another follower
+            say_failure(error)
+            return 1
     return 0
 
 
 def ensure_followed(paths: RunPaths) -> None:
     """Start a follower for a run that is on a cluster and has none, unless it is over and its cluster given back."""
-    record = submission(paths)
-    if record and "over" not in record and not is_locked(paths.lock) and not is_locked(paths.folder / "launch.lock"):
-        start_follower(paths)
+    liveness = read_liveness(paths)
+    if liveness.away is None or liveness.job or standing(liveness.away, read_status(paths).ended) == "over":
+        return
+    start_follower(paths)
 
 
-def start_follower(paths: RunPaths) -> None:
-    """A follower in a session of its own, so that it outlives the terminal."""
-    command = [*PYTHON, "stagectl.launch.follow", str(paths.folder)]
-    null = subprocess.DEVNULL
-    with (paths.folder / "sky.log").open("ab") as said:
-        subprocess.Popen(command, stdin=null, stdout=said, stderr=said, start_new_session=True)
+def start_follower(paths: RunPaths, lock: FileLock | None = None) -> None:
+    """A follower in a session of its own, so that it outlives the terminal. It takes over a lock held here."""
+    held = () if lock is None else (lock.fd,)
+    said = os.open(paths.folder / "sky.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        subprocess.Popen(
+            [*PYTHON, "stagectl.launch.follow", str(paths.folder), *map(str, held)],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            pass_fds=held,
+            start_new_session=True,
+        )
+    finally:
+        os.close(said)
 
 
 def await_end(paths: RunPaths) -> RunStatus:
@@ -79,20 +96,22 @@ def follow(
     sky: Sky,
     wait: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
+    lock: int = -1,
 ) -> None:
-    """Follow the run to its end, and give its own cluster back.
+    """Follow the run to its end, and see to it that nothing of it is left on the cluster.
 
-    Raises:
-        JobError: SkyPilot does not take the cluster back.
+    `lock`: the descriptor of the run's lock, which is held until its cluster is given back, whatever becomes of this.
     """
     note(paths, followed=round(time.time(), 3))
-    launch = stored_recipe(paths).launch
-    attendant = Attendant(paths, sky, launch.stop_grace, clock)
+    attendant = Attendant(paths, sky, stored_recipe(paths).launch.stop_grace, clock)
     if end_of(paths) is None:  # else an earlier follower came so far
         with attendant.at_work():
             _carry(paths, sky, attendant, wait)
-    if attendant.place.cluster is not None and launch.cluster is None:
-        _reached(lambda: sky.down(attendant.place), wait)
+    place, job = attendant.place, submission(paths).get("job")
+    if place.own:
+        _reached(lambda: sky.down(place, lock), wait, JobError, LONGEST_PAUSE)
+    elif place.cluster is None and job is not None:
+        _end_managed(place, job, sky, wait)
     note(paths, over=round(time.time(), 3))
 
 
@@ -108,7 +127,7 @@ def _carry(paths: RunPaths, sky: Sky, attendant: Attendant, wait: Callable[[floa
     with RunCopy(paths, submission(paths)["after"]) as copy:
         state = _copy(copy, job, sky, attendant, wait)
     if copy.is_other:
-        _reached(lambda: sky.cancel(place, job), wait)
+        _reached(lambda: sky.cancel(place, job), wait, JobError, LONGEST_PAUSE)
         write_own_end(paths, "failed", "its files on the cluster were gone, and its job began anew; it was cancelled")
     elif not copy.ended:
         outcome = "stopped" if attendant.cancelled or state == "CANCELLED" else "failed"
@@ -116,20 +135,31 @@ def _carry(paths: RunPaths, sky: Sky, attendant: Attendant, wait: Callable[[floa
         write_own_end(paths, outcome, attendant.cancelled or said, copy.messages)
 
 
+def _end_managed(place: Place, job: int, sky: Sky, wait: Callable[[float], object]) -> None:
+    """Cancel a job of which SkyPilot does not see that it is over: it would be started again, and train unseen."""
+    for _ in range(LAST_LOOKS):
+        if has_ended(_reached(lambda: sky.look(place, job), wait, JobError, LONGEST_PAUSE).state):
+            return
+        wait(PAUSE_SECONDS)
+    _reached(lambda: sky.cancel(place, job), wait, JobError, LONGEST_PAUSE)
+
+
 def _copy(copy: RunCopy, job: int, sky: Sky, attendant: Attendant, wait: Callable[[float], object]) -> str:
     """Read the job's output until there is no more to come; what SkyPilot said of the job last."""
     state, ends, ended_at = "", 0, math.inf
+    attendant.begun = copy.has_news
     while ends < 2:  # one word of SkyPilot's may be wrong, and the job have told its end just before it
         copy.begin()
-        attendant.ended_looks = 0
+        attendant.ended_looks, heard = 0, attendant.clock()
         with contextlib.suppress(UnreachableError):
             for piece in sky.tail(attendant.place, job):
                 copy.feed(piece)
                 attendant.begun = copy.has_news
-                if copy.ended:
-                    ended_at = min(ended_at, attendant.clock())
-                hangs = not piece and attendant.ended_looks > HANGING_LOOKS
-                if copy.has_gap or copy.is_other or hangs or attendant.clock() > ended_at + LINGER_SECONDS:
+                now = attendant.clock()
+                heard = now if piece else heard
+                ended_at = min(ended_at, now) if copy.ended else math.inf
+                hangs = not piece and (attendant.ended_looks > HANGING_LOOKS or now > heard + SILENT_SECONDS)
+                if copy.has_gap or copy.is_other or hangs or now > ended_at + LINGER_SECONDS:
                     break
         if copy.is_other or (copy.ended and not copy.has_gap):
             break
@@ -140,13 +170,21 @@ def _copy(copy: RunCopy, job: int, sky: Sky, attendant: Attendant, wait: Callabl
     return state
 
 
-def _reached(call: Callable[[], T], wait: Callable[[float], object], failure: type[JobError] = UnreachableError) -> T:
-    """The call's value; while it fails in that way, it is asked again."""
+def _reached(
+    call: Callable[[], T],
+    wait: Callable[[float], object],
+    failure: type[JobError] = UnreachableError,
+    longest: float = PAUSE_SECONDS,
+) -> T:
+    """The call's value; while it fails in that way, it is asked again, after pauses that grow up to the longest."""
+    pause = PAUSE_SECONDS
     while True:
         try:
             return call()
-        except failure:
-            wait(PAUSE_SECONDS)
+        except failure as error:
+            say_failure(error)
+            wait(pause)
+            pause = min(2 * pause, longest)
 
 
 if __name__ == "__main__":

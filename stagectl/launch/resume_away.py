@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from stagectl.errors import RunExistsError, UsageError
+from stagectl.errors import JobError, RunExistsError, UsageError
 from stagectl.job.stored import go_on_under, stored_recipe
-from stagectl.launch.cluster import CodeOptions, checked_code, packed, place_of, unpacked
-from stagectl.launch.copy import take_back_own_end
+from stagectl.launch.cluster import CodeOptions, checked_code, new_place, packed, unpacked
 from stagectl.launch.follow import start_follower
 from stagectl.launch.git import Code, find_code
 from stagectl.launch.resume import check_budget, check_changes, check_completed
-from stagectl.launch.sky import Place, Sky
+from stagectl.launch.sky import Place, Sky, UnreachableError
 from stagectl.launch.submit import end_of, submission, submit
 from stagectl.recipe import Recipe, changes, write_resolved
 from stagectl.runs import EventReader, FileLock, RunPaths, read_status
@@ -35,23 +33,23 @@ def resume_away(
     """See to it that the run goes on, on its cluster, and is followed.
 
     One that has not ended goes on by its job, or is submitted where that was cut off. One that has ended is submitted
-    again, and its new job goes on from the newest checkpoint there.
+    again, and its new job goes on from the newest checkpoint there. A task that SkyPilot refuses leaves the run as it
+    was; wherever else this is cut off, the same call goes on.
 
     Raises:
         UsageError: There is nothing to go on with, or the code is not committed and pushed.
         RecipeError: The recipe differs in `trainer:` or `curriculum:`, and that was not accepted.
         RunExistsError: Another process is about to go on with it.
-        UnreachableError: The API server does not answer; to be called again.
+        UnreachableError: Whether it is launched is not known; to be called again.
         JobError: SkyPilot refused the task.
     """
-    before = stored_recipe(paths)
+    before, record = stored_recipe(paths), submission(paths)
     recipe = replace(recipe, run=before.run)
     if end_of(paths) is None:
         if write_resolved(recipe) != write_resolved(before):
             message = f"the run {paths.run_id} is not over, and goes on under its own recipe"
             raise UsageError(message, hint=f"stop it first: stagectl stop {paths.run_id}")
-        record = submission(paths)
-        place = Place(**record["place"]) if record else place_of(before, paths.run_id)
+        place = Place(**record["place"]) if record else new_place(before, paths.run_id)
         code = _code_again(paths, find_code(before.folder))
         submit(paths, place, lambda: packed(paths, place, before, code, environ), sky)
         start_follower(paths)
@@ -62,15 +60,20 @@ def resume_away(
     code = checked_code(recipe.folder, options)
     with FileLock(paths.lock) as lock:
         _await(lock, paths)
-        place = place_of(recipe, _next_name(paths))
+        if submission(paths).get("time") != record.get("time"):
+            raise RunExistsError(f"another process goes on with the run {paths.run_id} already")
+        place = new_place(recipe, paths.run_id)
         code = _code_again(paths, unpacked(paths, code, options))
         task = packed(paths, place, recipe, code, environ)
         go_on_under(paths, recipe)
-        take_back_own_end(paths)
-        for request in (paths.stop_request, paths.advance_request):
-            request.unlink(missing_ok=True)
-        submit(paths, place, lambda: task, sky, again=True)
-    start_follower(paths)
+        try:
+            submit(paths, place, lambda: task, sky, again=True)
+        except UnreachableError:
+            raise
+        except JobError:
+            go_on_under(paths, before)
+            raise
+        start_follower(paths, lock)
 
 
 def outlives_job(paths: RunPaths) -> bool:
@@ -112,12 +115,6 @@ def _await(lock: FileLock, paths: RunPaths) -> None:
         if time.monotonic() > deadline:
             raise RunExistsError(f"another process has the run {paths.run_id}", hint="try again in a minute")
         time.sleep(0.2)
-
-
-def _next_name(paths: RunPaths) -> str:
-    """RUN_ID.2 after RUN_ID, and so on: SkyPilot may still have the job of the name before."""
-    found = re.fullmatch(r"\.(\d+)", submission(paths).get("place", {}).get("name", "").removeprefix(paths.run_id))
-    return f"{paths.run_id}.{int(found[1]) + 1 if found else 2}"
 
 
 def _code_again(paths: RunPaths, code: Code) -> Code:

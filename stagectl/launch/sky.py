@@ -7,6 +7,7 @@ calls wait for ever, and some start a server. What it writes to its standard err
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import os
 import select
@@ -25,15 +26,22 @@ PIECE = 1 << 16
 
 
 class UnreachableError(JobError):
-    """The API server does not answer; what was asked may have been done or not."""
+    """There is no answer, of the API server or at all; what was asked may have been done or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run's job is: its name, and the cluster that it runs on; None where SkyPilot manages it."""
+    """Where a run's job is.
+
+    Attributes:
+        name: The job's. No other one ever has it, so that it tells whether a job is this one.
+        cluster: What it runs on; None where SkyPilot manages it.
+        own: The cluster is the run's own, and is given back when the run is over.
+    """
 
     name: str
     cluster: str | None
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,10 @@ class Look:
 
 
 class Sky(Protocol):
-    """What is asked of SkyPilot. Every call raises UnreachableError or, where SkyPilot says no, JobError."""
+    """What is asked of SkyPilot. Every call raises UnreachableError or, where SkyPilot says no, JobError.
+
+    `lock` is a descriptor that stays open as long as what was asked may still be done.
+    """
 
     def check(self, task: Mapping[str, Any]) -> None:
         """Hold the task against SkyPilot's schema; nothing is sent."""
@@ -58,7 +69,7 @@ class Sky(Protocol):
         """What the task could run on, at which price, and what is chosen: SkyPilot's own table."""
 
     def launch(self, task: Mapping[str, Any], place: Place, lock: int) -> str:
-        """Send the task; the request's id. `lock` is a descriptor that stays open as long as it may still be sent."""
+        """Send the task; the request's id."""
 
     def result(self, request: str) -> int:
         """Wait until the launch is done; the job's number."""
@@ -83,7 +94,7 @@ class Sky(Protocol):
 
     def cancel(self, place: Place, job: int) -> None: ...
 
-    def down(self, place: Place) -> None:
+    def down(self, place: Place, lock: int) -> None:
         """Give the cluster back; that it is gone already is fine."""
 
 
@@ -138,8 +149,8 @@ class SkyPilot:
     def cancel(self, place: Place, job: int) -> None:
         self._call("cancel", 300, place=asdict(place), job=job)
 
-    def down(self, place: Place) -> None:
-        self._call("down", 600, place=asdict(place))
+    def down(self, place: Place, lock: int) -> None:
+        self._call("down", 600, place=asdict(place), keep=lock)
 
     def _call(self, call: str, seconds: float, *, keep: int = -1, **arguments: Any) -> Any:
         worker = self._start(call, keep=keep, **arguments)
@@ -150,10 +161,10 @@ class SkyPilot:
             raise UnreachableError(message, hint="sky api info tells how its server is") from None
         finally:
             _end(worker)
-        answers = said.decode().splitlines()
-        if not answers:
-            raise JobError(f"the process that talks to SkyPilot ended without an answer ({call})")
-        answer = json.loads(answers[-1])
+        try:
+            answer = json.loads(said)
+        except ValueError:
+            raise UnreachableError(f"the process that talks to SkyPilot ended without an answer ({call})") from None
         if "error" in answer:
             kind = UnreachableError if answer["unreachable"] else JobError
             raise kind(answer["error"], hint=answer["hint"])
@@ -169,8 +180,8 @@ class SkyPilot:
             pass_fds=[keep] if keep >= 0 else [],
         )
         assert worker.stdin is not None
-        with worker.stdin as pipe:  # secrets go this way: an argument or a file would show them
-            pipe.write(json.dumps({"call": call, **arguments}).encode())
+        with contextlib.suppress(BrokenPipeError), worker.stdin as pipe:  # one that has died does not answer, either
+            pipe.write(json.dumps({"call": call, **arguments}).encode())  # an argument or a file would show secrets
         worker.stdin = None
         return worker
 

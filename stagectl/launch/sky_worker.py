@@ -34,7 +34,8 @@ def main() -> int:
     except BrokenPipeError:  # whoever asked is gone
         os._exit(1)
     except Exception as error:
-        answer = {"error": _told(error), "hint": _hint(error), "unreachable": _is_unreachable(error)}
+        answer = _failure(error)
+        answer["unreachable"] |= call == "launch" and not _is_refusal(error)
     answers.write(json.dumps(answer) + "\n")
     answers.flush()
     return int("error" in answer)
@@ -154,22 +155,26 @@ def _top_level() -> dict[str, Any]:
     return {"job_group": None} if "job_group" in inspect.signature(sky.jobs.launch).parameters else {}
 
 
-def _is_unreachable(error: Exception) -> bool:
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"ApiServerConnectionError", "ConnectionError", "Timeout", "RequestInterruptedError"})
-
-
-def _told(error: Exception) -> str:
+def _failure(error: Exception) -> dict[str, Any]:
     if isinstance(error, ModuleNotFoundError) and error.name == "sky":
-        return "SkyPilot is not installed"
+        message, hint = "SkyPilot is not installed", "pip install 'stagectl[sky]'"
+        return {"error": message, "hint": hint, "unreachable": False}
     text = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
-    return f"SkyPilot's API server does not answer: {text}" if _is_unreachable(error) else f"SkyPilot says: {text}"
+    if _is_unreachable(error):
+        message, hint = f"SkyPilot's API server does not answer: {text}", "sky api info tells how its server is"
+        return {"error": message, "hint": hint, "unreachable": True}
+    return {"error": f"SkyPilot says: {text}", "hint": "", "unreachable": False}
 
 
-def _hint(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name == "sky":
-        return "pip install 'stagectl[sky]'"
-    return "sky api info tells how its server is" if _is_unreachable(error) else ""
+def _is_unreachable(error: Exception) -> bool:
+    """Whether it is no word of SkyPilot's server: all that `requests` raises, a gateway's 502 too, is none."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"ApiServerConnectionError", "ConnectionError", "RequestException", "RequestInterruptedError"})
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether nothing is launched for sure: by its type, one of SkyPilot's own among them, it says what was wrong."""
+    return isinstance(error, ImportError | ValueError | TypeError) or type(error).__module__.startswith("sky.")
 
 
 CALLS: dict[str, Callable[..., Any]] = {

@@ -2,8 +2,8 @@
 
 Before the launch the intent is on disk, then the launch goes out under the run's name, then its ids are kept. SkyPilot
 takes the same launch twice without a word, so that after a crash the job is looked for by its name before anything is
-sent again; and the process that sends holds the run's launch lock, so that none can still send behind one's back. A
-run that goes on after its end is submitted again, under another name.
+sent again; and the process that sends holds the run's launch lock, so that none can still send behind one's back. Only
+where SkyPilot says no is nothing on its way. A run that goes on after its end is submitted again, under another name.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from stagectl.errors import JobError, RunExistsError
+from stagectl.errors import JobError, RunExistsError, StagectlError
 from stagectl.launch.sky import Look, Place, Sky, UnreachableError
-from stagectl.runs import Event, EventReader, FileLock, RunPaths, read_json, read_status, write_json
-from stagectl.runs.away import KEY
+from stagectl.runs import Event, EventReader, FileLock, RunPaths, read_away, read_json, read_status, write_json
+from stagectl.runs.away import KEY, standing
 
 _writing = threading.RLock()  # a follower keeps what its looks tell and what its launch comes to at the same time
 
@@ -36,19 +36,22 @@ def submit(
         again: The run has ended, and goes on by another job.
 
     Raises:
-        UnreachableError: The API server does not answer; a later call finds out what became of it.
-        JobError: SkyPilot refused the task.
-        RunExistsError: Another process is submitting it.
+        UnreachableError: What became of it is not known; a later call finds out.
+        JobError: SkyPilot refused the task; the run is as it was before.
+        RunExistsError: Another process is submitting it, or has.
     """
-    with FileLock(paths.folder / "launch.lock") as lock:
+    with FileLock(paths.launch_lock) as lock:
         if not lock.acquire():
             raise RunExistsError(f"another process is submitting the run {paths.run_id}")
         before = submission(paths)
+        if not again and before and before["place"] != asdict(place):
+            raise RunExistsError(f"another process has submitted the run {paths.run_id} meanwhile")
         if not again and ("job" in before or "request" in before):
             return before.get("job")
-        if not again and before and (job := sky.find(place)) is not None:
+        if not again and before and (job := _find(sky, place)) is not None:
             note(paths, job=job)
             return job
+        made = task()
         last = deque(EventReader(paths.events).read(), maxlen=1)
         record = {
             "place": asdict(place),
@@ -58,13 +61,16 @@ def submit(
         }
         _keep(paths, record)
         try:
-            request = sky.launch(task(), place, lock.fd)
+            request = sky.launch(made, place, lock.fd)
         except UnreachableError:
             raise
-        except JobError:  # it was refused, so that nothing is on its way
+        except JobError:
             _keep(paths, before)
             raise
-        note(paths, request=request)
+        try:
+            note(paths, request=request)
+        except StagectlError as error:
+            raise UnreachableError(f"the job was launched, and {error.message}") from None
         return None
 
 
@@ -72,10 +78,10 @@ def await_job(paths: RunPaths, sky: Sky) -> tuple[Place, int]:
     """Wait until the submitted launch is done; where the job runs, and its number.
 
     Raises:
-        UnreachableError: The API server does not answer, or the launch is only being sent.
+        UnreachableError: It is not known yet, or the launch is only being sent.
         JobError: The launch failed, or the run was never submitted; it may be submitted again.
     """
-    with FileLock(paths.folder / "launch.lock") as lock:
+    with FileLock(paths.launch_lock) as lock:
         if not {"job", "request"} & submission(paths).keys() and not lock.acquire():
             raise UnreachableError(f"the run {paths.run_id} is only being submitted")
         record = submission(paths)
@@ -85,11 +91,11 @@ def await_job(paths: RunPaths, sky: Sky) -> tuple[Place, int]:
         if "job" in record:
             return place, int(record["job"])
         try:
-            job = sky.result(record["request"]) if "request" in record else sky.find(place)
+            job = sky.result(record["request"]) if "request" in record else _find(sky, place)
         except UnreachableError:
             raise
         except JobError:  # the server may have forgotten the request, and have the job
-            job = sky.find(place)
+            job = _find(sky, place)
             if job is None:
                 _keep(paths, {key: value for key, value in submission(paths).items() if key != "request"})
                 raise
@@ -106,8 +112,8 @@ def submission(paths: RunPaths) -> dict[str, Any]:
 
 def end_of(paths: RunPaths) -> Event | None:
     """The run's end, if it came since it was submitted last."""
-    ended = read_status(paths).ended
-    return ended if ended is not None and ended["seq"] > submission(paths).get("after", 0) else None
+    away, ended = read_away(read_json(paths.identity)), read_status(paths).ended
+    return None if away is not None and standing(away, ended) == "going" else ended
 
 
 def note(paths: RunPaths, **facts: Any) -> None:
@@ -126,6 +132,14 @@ def note_look(paths: RunPaths, look: Look, now: float) -> None:
         note(paths, seen={"state": look.state, "time": now}, machines=machines)
 
 
+def _find(sky: Sky, place: Place) -> int | None:
+    """The job of that name; that SkyPilot cannot say whether there is one does not say that there is none."""
+    try:
+        return sky.find(place)
+    except JobError as error:
+        raise UnreachableError(error.message, hint=error.hint) from None
+
+
 def _with(machines: list[dict[str, Any]], machine: Mapping[str, Any]) -> list[dict[str, Any]]:
     last = machines[-1] if machines else None
     if last is not None and all(last[key] == machine[key] for key in ("infra", "cluster", "region")):
@@ -137,10 +151,10 @@ def _with(machines: list[dict[str, Any]], machine: Mapping[str, Any]) -> list[di
 
 
 def _given_back(before: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The machines of the submission before; the last one costs nothing since it was given back."""
+    """The machines of the submission before; since the last one was given back the run is on none, for nothing."""
     machines = list(before.get("machines", []))
     if machines and machines[-1]["hourly"] and "over" in before:
-        machines.append({**machines[-1], "hourly": 0.0, "since": before["over"]})
+        machines.append({**machines[-1], "cluster": None, "hourly": 0.0, "since": before["over"]})
     return machines
 
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from stagectl.errors import DamagedRunError
+from stagectl.runs.events import Event
+
+Standing = Literal["going", "ended", "over"]  # over: what it held there is given back, too
 
 KEY = "sky"  # in the identity: place, request, job, seen, machines, …
 ENDED_STATES = frozenset({"SUCCEEDED", "CANCELLED", "GONE"})  # and all that begin with FAILED
@@ -41,18 +44,20 @@ class Away:
     Attributes:
         name: The job's.
         cluster: The cluster that it was sent to; None where SkyPilot manages the job.
+        own: The cluster is the run's own, to be given back.
         job: The job's number, once SkyPilot has told it.
         submitted: When.
         state: What SkyPilot said of the job last, in its words; empty before the first word.
         seen: When it said that.
         followed: When the process that follows the run began to.
         machines: One after the other; a recovery brings another one.
-        over: Whether its end was seen, and its own cluster given back.
+        over: Whether its end was seen, and what it held given back.
         after: The event that was the run's last one when it was submitted: an end up to there is an earlier one's.
     """
 
     name: str
     cluster: str | None
+    own: bool
     job: int | None
     submitted: float
     state: str
@@ -77,6 +82,7 @@ def read_away(identity: Mapping[str, Any]) -> Away | None:
         return Away(
             name=record["place"]["name"],
             cluster=record["place"]["cluster"],
+            own=bool(record["place"].get("own")),
             job=record.get("job"),
             submitted=float(record["time"]),
             state=_said(record),
@@ -89,6 +95,13 @@ def read_away(identity: Mapping[str, Any]) -> Away | None:
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         message = f"the run {identity.get('run')}: what its run.json tells of its cluster makes no sense: {error!r}"
         raise DamagedRunError(message) from error
+
+
+def standing(away: Away, ended: Event | None) -> Standing:
+    """Where a run stands whose last end is that one, if it has any; the end of an earlier submission is none."""
+    if ended is None or ended["seq"] <= away.after:
+        return "going"
+    return "over" if away.over else "ended"
 
 
 def has_ended(state: str) -> bool:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from stagectl.runs.away import Away, has_ended, read_away, shown_state
+from stagectl.runs.away import Away, has_ended, read_away, shown_state, standing
 from stagectl.runs.files import read_json
 from stagectl.runs.locks import is_locked
 from stagectl.runs.paths import RunPaths
@@ -23,7 +23,7 @@ FIRST_SECONDS = 30  # in which a run that was only just made may have no process
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """What the operating system says of a run's processes; of one on a cluster, of the process that follows it here.
+    """What the operating system says of a run's processes; of one on a cluster, of who submits or follows it here.
 
     `away`: where it is then, and what SkyPilot said of its job.
     """
@@ -40,7 +40,7 @@ def read_liveness(paths: RunPaths) -> Liveness:
     trainer = identity.get("trainer")
     alive = is_same_process(trainer)
     return Liveness(
-        job=is_locked(paths.lock),
+        job=is_locked(paths.lock) or is_locked(paths.launch_lock),
         trainer=alive or is_locked(paths.events),
         suspended=bool(alive and trainer and is_suspended(trainer["pid"])),
         away=read_away(identity),
@@ -51,10 +51,12 @@ def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tu
     """A run's state, and what there is to say about it; two truths apart, never told falsely."""
     now = time.time() if now is None else now
     away = liveness.away
-    if status.ended is not None and (away is None or status.ended["seq"] > away.after):
-        return status.ended["outcome"], status.ended["message"]
-    if away is not None:
+    stands = None if away is None else standing(away, status.ended)
+    if away is not None and stands == "going":
         return _judge_away(status, away, now, followed=liveness.job)
+    if status.ended is not None:
+        held = f"its cluster {away.cluster} is not given back yet" if away and away.own and stands == "ended" else ""
+        return status.ended["outcome"], "; ".join(filter(None, (status.ended["message"], held)))
     silence = max(0.0, now - status.last_time)
     if liveness.suspended:
         return "stalled", "the training process is suspended; SIGCONT lets it go on"

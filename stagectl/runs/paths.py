@@ -56,6 +56,11 @@ class RunPaths:
         return self.folder / "lock"
 
     @property
+    def launch_lock(self) -> Path:
+        """Held as long as the run's launch on a cluster may still be sent."""
+        return self.folder / "launch.lock"
+
+    @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 

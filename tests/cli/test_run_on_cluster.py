@@ -99,7 +99,7 @@ def test_yes_tells_the_price_and_goes_on(
     shown = capsys.readouterr()
     assert "$ 0.50" in shown.err
     assert shown.out == "mine\n"
-    assert [place.name for place in server.jobs] == ["mine"]
+    assert [place.cluster for place in server.jobs] == ["mine"]
 
 
 def test_what_asks_or_takes_a_commit_is_refused_for_a_run_of_this_machine(
@@ -127,7 +127,7 @@ def test_copies_of_which_one_cannot_be_launched_tell_which_go_on(
     shown = capsys.readouterr()
     assert shown.out == "mine.7\nmine.8\n"
     assert "2 of 4 runs were started and go on; the next one: SkyPilot says: no quota" in shown.err
-    assert [place.name for place in server.jobs] == ["mine.7", "mine.8"]
+    assert [place.cluster for place in server.jobs] == ["mine.7", "mine.8"]
 
 
 def test_a_managed_job_takes_no_advance_and_says_so_at_once(
@@ -153,7 +153,7 @@ def launching(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
     server = FakeServer()
     monkeypatch.setattr("stagectl.launch.sky.SkyPilot", lambda: FakeSky(server))
     monkeypatch.setattr("stagectl.launch.cluster.start_follower", lambda paths: None)
-    monkeypatch.setattr("stagectl.launch.follow.start_follower", lambda paths: None)
+    monkeypatch.setattr("stagectl.launch.follow.start_follower", lambda *_: None)
     monkeypatch.setenv("TOKEN", "hunter2")
     return server
 

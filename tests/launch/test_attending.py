@@ -11,8 +11,8 @@ import pytest
 from stagectl.errors import JobError
 from stagectl.launch.attend import Attendant
 from stagectl.launch.fake import FakeServer, FakeSky
-from stagectl.launch.sky import Place, UnreachableError
-from stagectl.launch.submit import submission, submit
+from stagectl.launch.sky import Look, Place, UnreachableError
+from stagectl.launch.submit import note, submission, submit
 from stagectl.recipe import load_recipe, write_resolved
 from stagectl.runs import EventLog, create_run, read_json, write_json
 
@@ -98,6 +98,16 @@ def test_a_machine_is_noted_once_and_another_one_after_it(home: Path) -> None:
     run.pass_seconds(60)
     assert [machine["region"] for machine in run.machines] == ["us-east-1", "us-west-2"]
     assert set(run.machines[0]) == {"infra", "cluster", "region", "hourly", "since"}
+
+
+def test_a_machine_after_one_that_was_given_back_is_not_free_because_its_price_is_not_known(home: Path) -> None:
+    run = Attended(machine=MACHINE).begun()
+    run.pass_seconds(1)
+    note(run.paths, over=submission(run.paths)["time"])
+    submit(run.paths, Place("r-1.b", "r-1"), dict, FakeSky(run.server), again=True)
+    run.server.machine = {**MACHINE, "hourly": None}
+    run.pass_seconds(60)
+    assert [machine["hourly"] for machine in run.machines] == [0.5, 0.0, None]
 
 
 def test_a_price_that_is_known_later_is_the_machines(home: Path) -> None:
@@ -213,6 +223,42 @@ def test_a_stop_of_a_job_that_runs_waits_until_its_events_are_here(home: Path) -
     assert run.server.brought == []
     run.begun().pass_seconds(3)
     assert len(run.server.brought) == 1
+
+
+def test_a_job_that_runs_and_tells_nothing_is_cancelled_in_the_end(home: Path) -> None:
+    run = Attended(states={1: ["RUNNING"]})
+    run.attendant.job = 1
+    run.ask("stop", grace=10)
+    run.pass_seconds(69)
+    assert run.server.states == {1: ["RUNNING"]}
+    run.pass_seconds(5)
+    assert run.server.states == {1: ["CANCELLED"]}
+    assert run.attendant.cancelled == "cancelled: it told nothing within 70 s of the request to stop"
+
+
+def test_what_fails_in_an_unforeseen_way_is_said_and_tried_again(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Odd(FakeSky):
+        broken = 2
+
+        def bring(self, place: Place, folder: Path) -> None:
+            if Odd.broken:
+                Odd.broken -= 1
+                raise BrokenPipeError(32, "Broken pipe")
+            super().bring(place, folder)
+
+        def look(self, place: Place, job: int | None) -> Look:
+            if Odd.broken:
+                raise MemoryError
+            return super().look(place, job)
+
+    run = Attended(Odd).begun()
+    run.ask("stop")
+    run.pass_seconds(70)
+    assert len(run.server.brought) == 1
+    assert run.seen["state"] == "RUNNING"
+    assert "stagectl: BrokenPipeError: [Errno 32] Broken pipe\n" in capsys.readouterr().err
 
 
 def test_a_stop_while_the_launch_is_under_way_gives_it_up_even_if_the_server_is_down_at_first(home: Path) -> None:

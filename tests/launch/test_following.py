@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stagectl.errors import JobError
+from stagectl.curriculum import read_stages
 from stagectl.job.lines import Output, event_line, output_line
 from stagectl.launch.fake import FakeServer, FakeSky
 from stagectl.launch.follow import ensure_followed, follow
@@ -18,14 +18,14 @@ from stagectl.recipe import load_recipe, write_resolved
 from stagectl.runs import FileLock, RunPaths, create_run, read_events, read_status
 from stagectl.runs.away import has_ended, shown_state
 
-PLACE = Place("r-1", "r-1")
+PLACE = Place("r-1", "r-1", own=True)
 
 
 def make(tmp_path: Path, launch: str = "backend: sky") -> RunPaths:
     file = tmp_path / "r.yaml"
     file.write_text(f"run: r-1\ntrainer: {{total_timesteps: 100}}\ncurriculum: {{stages: [a]}}\nlaunch: {{{launch}}}\n")
     recipe = load_recipe(file)
-    return create_run("r-1", write_resolved(recipe), tmp_path, recipe.facts())
+    return create_run("r-1", write_resolved(recipe), tmp_path, {}, created=CREATED)
 
 
 @pytest.fixture
@@ -37,6 +37,12 @@ def paths(tmp_path: Path) -> RunPaths:
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks beside the reading, so that the answers come in the order that a test tells."""
     monkeypatch.setattr("stagectl.launch.attend.STEP_SECONDS", 3600.0)
+
+
+STAGES = [stage.to_dict() for stage in read_stages({"stages": ["a"]})]
+CREATED = {"seq": 1, "attempt": 0, "step": 0, "time": 5.0, "event": "run_created", "run": "r-1", "recipe": "r"}
+CREATED |= {"backend": "sky", "target": None, "total_timesteps": 100, "stages": STAGES}
+FIRST = event_line(CREATED)  # what every job tells first
 
 
 def event(seq: int, name: str = "ready", **fields: Any) -> str:
@@ -57,7 +63,7 @@ def followed(paths: RunPaths, server: FakeServer) -> list[float]:
 
 
 def test_the_runs_end_is_the_followers_and_the_runs_own_cluster_is_given_back(paths: RunPaths) -> None:
-    server = FakeServer(output=[[event(2), output_line(Output(0, b"loss 1\n")), end(3)]])
+    server = FakeServer(output=[[FIRST, event(2), output_line(Output(0, b"loss 1\n")), end(3)]])
     assert followed(paths, server) == []
     assert read_status(paths).ended is not None
     assert paths.log.read_bytes() == b"loss 1\n"
@@ -65,27 +71,34 @@ def test_the_runs_end_is_the_followers_and_the_runs_own_cluster_is_given_back(pa
 
 
 def test_a_named_cluster_stays(tmp_path: Path) -> None:
-    server = FakeServer(output=[[end(2)]])
-    followed(make(tmp_path, "backend: sky, cluster: lab"), server)
+    paths, server = make(tmp_path, "backend: sky, cluster: lab"), FakeServer(output=[[FIRST, end(2)]])
+    submit(paths, Place("r-1", "lab"), dict, FakeSky(server))
+    follow(paths, FakeSky(server), lambda _: None)
     assert server.gone == []
 
 
 def test_a_connection_that_breaks_is_made_again_and_nothing_counts_twice(paths: RunPaths) -> None:
     server = FakeServer(
-        output=[[event(2), event(3)], [event(2), event(3), event(3), event(4)[:30]], [event(4), end(5)]]
+        output=[
+            [FIRST, event(2), event(3)],
+            [FIRST, event(2), event(3), event(3), event(4)[:30]],
+            [FIRST, *map(event, (2, 3, 4)), end(5)],
+        ]
     )
     followed(paths, server)
     assert [told["seq"] for told in read_events(paths.events)] == [1, 2, 3, 4, 5]
 
 
 def test_a_lost_line_is_read_again_from_the_start(paths: RunPaths) -> None:
-    server = FakeServer(output=[[event(2), event(4), end(5)], [event(2), event(3), event(4), end(5)]])
+    server = FakeServer(output=[[FIRST, event(2), event(4), end(5)], [FIRST, event(2), event(3), event(4), end(5)]])
     followed(paths, server)
     assert [told["seq"] for told in read_events(paths.events)] == [1, 2, 3, 4, 5]
 
 
 def test_an_api_server_that_is_gone_for_a_while_is_waited_for(paths: RunPaths) -> None:
-    server = FakeServer(output=[[event(2)], [end(3)]], down={"result": 2, "tail": 1, "look": 1, "down": 1})
+    server = FakeServer(
+        output=[[FIRST, event(2)], [FIRST, event(2), end(3)]], down={"result": 2, "tail": 1, "look": 1, "down": 1}
+    )
     assert len(followed(paths, server)) >= 3
     assert read_status(paths).ended is not None
     assert server.gone == ["r-1"]
@@ -93,8 +106,8 @@ def test_an_api_server_that_is_gone_for_a_while_is_waited_for(paths: RunPaths) -
 
 def test_a_preempted_job_goes_on_as_the_same_run(tmp_path: Path) -> None:
     paths = make(tmp_path, "backend: sky, managed: true")
-    again = [event(2), event(3), event(4, "attempt_started", command=[]), end(5)]
-    server = FakeServer(output=[[event(2), event(3)], [], again], states={1: ["RECOVERING", "RUNNING"]})
+    again = [FIRST, event(2), event(3), event(4, "attempt_started", command=[]), end(5)]
+    server = FakeServer(output=[[FIRST, event(2), event(3)], [], again], states={1: ["RECOVERING", "RUNNING"]})
     submit(paths, Place("r-1", None), dict, FakeSky(server))
     follow(paths, FakeSky(server), lambda _: None)
     assert [told["event"] for told in read_events(paths.events)][1:] == ["ready"] * 2 + [
@@ -116,13 +129,15 @@ def test_a_job_that_tells_no_end_ends_with_what_skypilot_says(paths: RunPaths) -
 
 
 def test_a_job_that_ended_between_two_looks_is_read_once_more(paths: RunPaths) -> None:
-    server = FakeServer(output=[[event(2)], [event(2), end(3)]], states={1: ["SUCCEEDED"]})
+    server = FakeServer(output=[[FIRST, event(2)], [FIRST, event(2), end(3)]], states={1: ["SUCCEEDED"]})
     followed(paths, server)
     assert read_events(paths.events)[-1]["message"] == "all done"
 
 
 def test_one_wrong_word_of_skypilots_ends_nothing(paths: RunPaths) -> None:
-    server = FakeServer(output=[[event(2)], [], [event(3), end(4)]], states={1: ["GONE", "RUNNING"]})
+    server = FakeServer(
+        output=[[FIRST, event(2)], [], [FIRST, event(2), event(3), end(4)]], states={1: ["GONE", "RUNNING"]}
+    )
     followed(paths, server)
     assert read_events(paths.events)[-1]["message"] == "all done"
 
@@ -144,7 +159,7 @@ def test_a_state_that_is_not_known_is_named_and_is_no_end() -> None:
 def test_the_end_is_the_jobs_last_word_only_when_its_output_is_over(paths: RunPaths) -> None:
     """A job that goes on with a run tells the ends that the run had before."""
     again = event(4, "attempt_started", command=[])
-    server = FakeServer(output=[[event(2), end(3, "stopped"), again, end(5)]])
+    server = FakeServer(output=[[FIRST, event(2), end(3, "stopped"), again, end(5)]])
     followed(paths, server)
     assert [told["seq"] for told in read_events(paths.events)] == [1, 2, 3, 4, 5]
 
@@ -154,7 +169,7 @@ def test_a_job_that_lingers_after_the_runs_end_is_not_waited_for_for_ever(paths:
 
     class Lingering(FakeSky):
         def tail(self, place: Place, job: int) -> Any:
-            yield from [event(2), end(3)]
+            yield from [FIRST, event(2), end(3)]
             while seconds[0] < 100:
                 seconds[0] += 1
                 yield ""
@@ -178,9 +193,9 @@ def test_output_that_hangs_when_the_job_is_over_is_read_once_more(
         def tail(self, place: Place, job: int) -> Any:
             self.tails += 1
             if self.tails == 1:
-                yield event(2)
+                yield from (FIRST, event(2))
                 yield from itertools.repeat("", 10**9)
-            yield end(3)
+            yield from (FIRST, event(2), end(3))
 
     server = FakeServer(states={1: ["FAILED"]})
     submit(paths, PLACE, dict, FakeSky(server))
@@ -188,19 +203,27 @@ def test_output_that_hangs_when_the_job_is_over_is_read_once_more(
     assert read_events(paths.events)[-1]["message"] == "all done"
 
 
-def test_a_run_that_began_anew_there_is_not_mixed_with_what_is_here(paths: RunPaths) -> None:
-    followed(paths, FakeServer(output=[[event(2), end(3, "stopped")]]))
-    server = FakeServer(output=[[event(2, "attempt_started", command=[]), event(3), event(4), event(5)]])
+def test_a_run_whose_files_there_were_lost_is_here_what_its_job_tells(paths: RunPaths) -> None:
+    followed(paths, FakeServer(output=[[FIRST, event(2), event(3), end(4, "stopped")]]))
+    server = FakeServer(output=[[FIRST, event(2, "attempt_started", command=[]), end(3)]])
     submit(paths, PLACE, dict, FakeSky(server), again=True)
     follow(paths, FakeSky(server), lambda _: None)
-    assert [told["event"] for told in read_events(paths.events)] == ["run_created", "ready", "run_ended", "run_ended"]
-    assert "began anew" in read_events(paths.events)[-1]["message"]
+    assert [told["event"] for told in read_events(paths.events)] == ["run_created", "attempt_started", "run_ended"]
+    assert (end_of(paths) or {})["message"] == "all done"
+
+
+def test_a_job_of_the_same_name_that_is_another_runs_is_not_taken_for_this_ones(paths: RunPaths) -> None:
+    other = event_line({**CREATED, "time": 4.0})
+    server = FakeServer(output=[[other, event(2), end(3)]])
+    followed(paths, server)
+    assert [told["event"] for told in read_events(paths.events)] == ["run_created", "run_ended"]
+    assert read_events(paths.events)[-1]["outcome"] == "failed"
     assert server.states[1] == ["CANCELLED"]
 
 
 def test_an_end_before_the_submission_is_an_earlier_ones(paths: RunPaths) -> None:
-    followed(paths, FakeServer(output=[[event(2), end(3, "stopped")]]))
-    server = FakeServer(output=[[event(2), end(3, "stopped"), event(4, "attempt_started", command=[]), end(5)]])
+    followed(paths, FakeServer(output=[[FIRST, event(2), end(3, "stopped")]]))
+    server = FakeServer(output=[[FIRST, event(2), end(3, "stopped"), event(4, "attempt_started", command=[]), end(5)]])
     submit(paths, PLACE, dict, FakeSky(server), again=True)
     assert end_of(paths) is None
     follow(paths, FakeSky(server), lambda _: None)
@@ -208,13 +231,16 @@ def test_an_end_before_the_submission_is_an_earlier_ones(paths: RunPaths) -> Non
 
 
 def test_a_cluster_is_given_back_by_the_next_follower_where_the_first_could_not(paths: RunPaths) -> None:
-    class Dying(FakeSky):
-        def down(self, place: Place) -> None:
-            raise JobError("SkyPilot says: not now")
+    class Killed(BaseException):
+        pass
 
-    server = FakeServer(output=[[event(2), end(3)]])
+    class Dying(FakeSky):
+        def down(self, place: Place, lock: int) -> None:
+            raise Killed
+
+    server = FakeServer(output=[[FIRST, event(2), end(3)]])
     submit(paths, PLACE, dict, FakeSky(server))
-    with pytest.raises(JobError):
+    with pytest.raises(Killed):
         follow(paths, Dying(server), lambda _: None)
     assert server.gone == []
     server.output = [[]]
@@ -234,9 +260,9 @@ def test_a_run_has_a_follower_until_it_is_over(paths: RunPaths, monkeypatch: pyt
     monkeypatch.setattr("stagectl.launch.follow.start_follower", started.append)
     ensure_followed(paths)
     assert started == []  # it is none of a cluster's
-    server = FakeServer(output=[[end(2)]])
+    server = FakeServer(output=[[FIRST, end(2)]])
     submit(paths, PLACE, dict, FakeSky(server))
-    with FileLock(paths.folder / "launch.lock") as sending:
+    with FileLock(paths.launch_lock) as sending:
         assert sending.acquire()
         ensure_followed(paths)
     assert started == []

@@ -9,16 +9,25 @@ from typing import Any
 import pytest
 import yaml
 
-from stagectl.errors import JobError, RecipeError, UsageError
+from stagectl.errors import JobError, RecipeError, RunExistsError, UsageError
 from stagectl.job.lines import Output, event_line, output_line
 from stagectl.launch.cluster import CodeOptions, start
 from stagectl.launch.fake import FakeServer, FakeSky
 from stagectl.launch.follow import follow
 from stagectl.launch.resume_away import resume_away
-from stagectl.launch.sky import Place
+from stagectl.launch.sky import Place, UnreachableError
 from stagectl.launch.submit import end_of, submission
 from stagectl.recipe import Recipe, load_recipe
-from stagectl.runs import RunPaths, read_events, read_status, write_json
+from stagectl.runs import (
+    FileLock,
+    RunPaths,
+    judge,
+    read_events,
+    read_liveness,
+    read_status,
+    remove_run,
+    write_json,
+)
 
 CODE = CodeOptions(skip_git_check=True)
 
@@ -27,7 +36,7 @@ CODE = CodeOptions(skip_git_check=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process follows, and nobody looks beside the reading."""
     for module in ("cluster", "resume_away"):
-        monkeypatch.setattr(f"stagectl.launch.{module}.start_follower", lambda paths: None)
+        monkeypatch.setattr(f"stagectl.launch.{module}.start_follower", lambda *_: None)
     monkeypatch.setattr("stagectl.launch.attend.STEP_SECONDS", 3600.0)
 
 
@@ -61,7 +70,7 @@ class Laptop:
         return load_recipe(self.file, list(overrides))
 
     def follow(self, *lines: str, **server: Any) -> None:
-        self.server.output = [list(lines)]
+        self.server.output = [[event_line(read_events(self.paths.events)[0]), *lines]]  # as every job tells it first
         self.server.gone.clear()
         for name, value in server.items():
             setattr(self.server, name, value)
@@ -89,16 +98,14 @@ def seqs(paths: RunPaths) -> list[int]:
 
 def test_a_run_that_was_stopped_goes_on_by_another_job_under_the_same_id(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path)
-    write_json(laptop.paths.stop_request, {"by": "stop", "time": 1.0})
     laptop.follow(begun(2), end(3, "stopped"))
+    write_json(laptop.paths.stop_request, {"by": "stop", "time": 1.0})
     laptop.resume()
-    assert [place.name for place in laptop.server.jobs] == ["r-1", "r-1.2"]
-    assert [task["name"] for task in laptop.server.tasks] == ["r-1", "r-1.2"]
-    assert not laptop.paths.stop_request.exists()
     assert end_of(laptop.paths) is None
     laptop.follow(begun(2), end(3, "stopped"), begun(4), end(5, "completed"))
     assert seqs(laptop.paths) == [1, 2, 3, 4, 5]
     assert laptop.server.gone == ["r-1"]
+    assert not laptop.paths.stop_request.exists()
     with pytest.raises(UsageError, match="is completed"):
         laptop.resume()
 
@@ -110,7 +117,11 @@ def test_each_submission_has_a_name_of_its_own(tmp_path: Path) -> None:
         told += [begun(seq), end(seq + 1, "failed")]
         laptop.follow(*told)
         laptop.resume()
-    assert [place.name for place in laptop.server.jobs] == ["r-1", "r-1.2", "r-1.3", "r-1.4"]
+    names = [place.name for place in laptop.server.jobs]
+    assert len(set(names)) == 4
+    assert all(name.startswith("r-1.") for name in names)
+    assert [task["name"] for task in laptop.server.tasks] == names
+    assert [task["envs"]["STAGECTL_SUBMISSION"] for task in laptop.server.tasks] == names
     assert {place.cluster for place in laptop.server.jobs} == {"r-1"}
 
 
@@ -121,7 +132,7 @@ def test_an_end_that_was_only_written_here_gives_way_to_what_the_job_tells(tmp_p
     assert read_events(laptop.paths.events)[-1]["event"] == "run_ended"
     assert "no route to host" in laptop.paths.log.read_text()
     laptop.resume()
-    assert seqs(laptop.paths) == [1, 2]
+    assert end_of(laptop.paths) is None
     laptop.follow(begun(2), said, begun(3), output_line(Output(7, b"loss 2\n")), end(4, "completed"))
     assert [told["event"] for told in read_events(laptop.paths.events)][2:] == ["attempt_started", "run_ended"]
     assert laptop.paths.log.read_bytes() == b"loss 1\nloss 2\n"
@@ -150,7 +161,7 @@ def test_a_standing_cluster_has_the_files_and_another_one_has_not(tmp_path: Path
     with pytest.raises(UsageError, match="are on lab, where the recipe does not look"):
         laptop.resume("launch.cluster=other")
     laptop.resume()
-    assert laptop.server.jobs[-1] == Place("r-1.2", "lab")
+    assert [place.cluster for place in laptop.server.jobs] == ["lab", "lab"]
 
 
 def test_a_spent_budget_is_made_larger_by_a_recipe_that_is_accepted(tmp_path: Path) -> None:
@@ -176,15 +187,69 @@ def test_a_run_that_has_not_ended_goes_on_by_its_own_job_and_recipe(tmp_path: Pa
 def test_a_refused_task_leaves_the_run_over_as_it_was(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path)
     laptop.follow(begun(2), end(3, "stopped"))
-    before = submission(laptop.paths)
+    before, recipe = submission(laptop.paths), laptop.paths.recipe.read_text()
     laptop.server.refuses = "no such accelerator"
     with pytest.raises(JobError, match="no such accelerator"):
-        laptop.resume()
+        laptop.resume("launch.accelerators=X9:1")
     assert submission(laptop.paths) == before
+    assert laptop.paths.recipe.read_text() == recipe
     assert read_status(laptop.paths).ended is not None
     laptop.server.refuses = ""
     laptop.resume()
-    assert laptop.server.jobs[-1].name == "r-1.2"
+    assert len(laptop.server.jobs) == 2
+
+
+def test_a_refused_task_leaves_an_end_that_was_only_written_here_too(tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path)
+    laptop.follow(begun(2), states={1: ["FAILED"]})
+    laptop.server.refuses = "no such accelerator"
+    with pytest.raises(JobError):
+        laptop.resume()
+    told = judge(read_status(laptop.paths), read_liveness(laptop.paths))
+    assert told == ("failed", "SkyPilot says FAILED, and the job told no end")
+    laptop.server.refuses = ""
+    laptop.resume()
+    assert len(laptop.server.jobs) == 2
+
+
+def test_a_client_that_dies_before_its_launch_goes_on_by_the_same_call(tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path)
+    laptop.follow(begun(2), end(3, "stopped"))
+    laptop.server.down = {"launch": 1}
+    with pytest.raises(UnreachableError):
+        laptop.resume("trainer.total_timesteps=200", accept_changes=True)
+    laptop.resume("trainer.total_timesteps=200", accept_changes=True)
+    assert len(laptop.server.tasks) == 2
+    assert "total_timesteps: 200" in (laptop.paths.folder / "luggage" / "recipe.yaml").read_text()
+
+
+def test_of_two_who_go_on_with_a_run_at_once_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laptop = Laptop(tmp_path)
+    laptop.follow(begun(2), end(3, "stopped"))
+
+    def first(lock: FileLock, paths: RunPaths) -> None:
+        """The other one comes between this one's look and its lock, and its job is over already."""
+        monkeypatch.undo()
+        for module in ("cluster", "resume_away"):
+            monkeypatch.setattr(f"stagectl.launch.{module}.start_follower", lambda *_: None)
+        laptop.resume()
+        laptop.follow(begun(2), end(3, "stopped"), begun(4), end(5, "stopped"))
+        assert lock.acquire()
+
+    monkeypatch.setattr("stagectl.launch.resume_away._await", first)
+    with pytest.raises(RunExistsError, match="another process goes on with the run r-1"):
+        laptop.resume()
+    assert len(laptop.server.jobs) == 2
+
+
+def test_jobs_of_a_run_that_had_the_id_before_are_not_its_own(tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path, envs={}, cluster="lab")
+    laptop.follow(begun(2), end(3, "completed"))
+    remove_run(laptop.paths)
+    laptop.server.fails = "no capacity"
+    laptop.paths = start(laptop.recipe(), FakeSky(laptop.server), CODE)
+    laptop.follow()
+    assert (end_of(laptop.paths) or {})["message"] == "the launch failed: SkyPilot says: no capacity"
 
 
 def test_a_client_that_dies_between_the_launch_and_its_answer_finds_the_second_job_by_its_name(tmp_path: Path) -> None:
@@ -201,7 +266,7 @@ def test_a_client_that_dies_between_the_launch_and_its_answer_finds_the_second_j
     with pytest.raises(Killed):
         resume_away(laptop.paths, laptop.recipe(), Mortal(laptop.server), CODE)
     laptop.resume()
-    assert [place.name for place in laptop.server.jobs] == ["r-1", "r-1.2"]
+    assert len(laptop.server.jobs) == 2
     assert submission(laptop.paths)["job"] == 2
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stagectl.errors import JobError, RunExistsError
+from stagectl.errors import JobError, RunExistsError, StorageError
 from stagectl.launch import submit as protocol
 from stagectl.launch.fake import FakeServer, FakeSky
 from stagectl.launch.sky import Place, UnreachableError
@@ -129,6 +129,48 @@ def test_a_launch_whose_answer_was_lost_is_found_by_its_name(paths: RunPaths) ->
         submit(paths, PLACE, lambda: TASK, Lossy(server))
     assert submit(paths, PLACE, lambda: TASK, FakeSky(server)) == 1
     assert server.jobs == [PLACE]
+
+
+def test_a_launch_whose_answer_cannot_be_kept_is_found_by_its_name(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: dict[str, Any]) -> None:
+        if "request" in data["sky"]:
+            raise StorageError("run.json: No space left on device")
+        real_write(path, data)
+
+    server = FakeServer()
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, "write_json", full)
+        with pytest.raises(UnreachableError, match=r"the job was launched, and run\.json: No space left"):
+            submit(paths, PLACE, lambda: TASK, FakeSky(server))
+    assert submit(paths, PLACE, lambda: TASK, FakeSky(server)) == 1
+    assert server.jobs == [PLACE]
+
+
+def test_that_skypilot_cannot_say_whether_there_is_a_job_does_not_say_that_there_is_none(paths: RunPaths) -> None:
+    class Unsure(FakeSky):
+        def result(self, request: str) -> int:
+            raise JobError("SkyPilot says: request not found")
+
+        def find(self, place: Place) -> int | None:
+            raise JobError("SkyPilot says: ssh: connection refused")
+
+    server = FakeServer()
+    submit(paths, PLACE, lambda: TASK, FakeSky(server))
+    with pytest.raises(UnreachableError, match="connection refused"):
+        await_job(paths, Unsure(server))
+    assert await_job(paths, FakeSky(server)) == (PLACE, 1)
+    assert server.jobs == [PLACE]
+
+
+def test_who_would_submit_what_another_has_submitted_meanwhile_does_not(paths: RunPaths) -> None:
+    server = FakeServer(down={"launch": 1})
+    with pytest.raises(UnreachableError):
+        submit(paths, PLACE, lambda: TASK, FakeSky(server))
+    with pytest.raises(RunExistsError, match="another process has submitted"):
+        submit(paths, Place("doorkey-1.b", "doorkey-1"), lambda: TASK, FakeSky(server))
+    assert server.tasks == []
 
 
 def test_a_refused_task_leaves_the_run_as_if_it_was_never_submitted(paths: RunPaths) -> None:

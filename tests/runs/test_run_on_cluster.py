@@ -55,6 +55,7 @@ def unfollowed(state: str = "", seen: float = 0.0, **more: Any) -> Liveness:
 # ── the verdict ─────────────────────────────────────────────────────────────────────────────────────────────
 
 NOT_THERE_YET = {"place": {"name": "r", "cluster": "r-1"}, "time": 10.0, "seen": {"state": "GONE", "time": 40.0}}
+OWN = {"name": "r", "cluster": "r-1", "own": True}
 NO_JOB = Liveness(job=True, trainer=True, suspended=False, away=read_away({"sky": NOT_THERE_YET}))
 MADE = Script().status  # its last event is at 10 s
 STARTED = Script().add("attempt_started", 0).status
@@ -87,6 +88,8 @@ VERDICTS = [
     (READY, followed("RUNNING", HOUR, machines=[{**NODE, "since": HOUR}]), HOUR + 9, "running", ""),
     # its end
     (ENDED, unfollowed("RUNNING", 50.0), 99 * HOUR, "stopped", "as requested"),
+    (ENDED, unfollowed(place=OWN), 99 * HOUR, "stopped", "as requested; its cluster r-1 is not given back yet"),
+    (ENDED, unfollowed(place=OWN, over=60.0), 99 * HOUR, "stopped", "as requested"),
     (ENDED, followed("SUCCEEDED", 50.0), 99 * HOUR, "stopped", "as requested"),
     (ENDED, followed("PENDING", 90.0, after=5), 100.0, "starting", "SkyPilot said PENDING 10 s ago"),
     (ENDED, followed(after=5), 100.0, "starting", "submitted 1 min ago"),
@@ -140,6 +143,14 @@ def test_whoever_holds_a_runs_lock_follows_it(paths: RunPaths) -> None:
     with FileLock(paths.lock) as lock:
         assert lock.acquire()
         assert read_liveness(paths).away == away("RUNNING", 50.0)
+        assert judge(read_status(paths), read_liveness(paths))[0] == "starting"
+
+
+def test_a_run_that_is_being_submitted_is_starting_however_long_that_takes(paths: RunPaths) -> None:
+    submitted(paths)
+    assert judge(read_status(paths), read_liveness(paths))[0] == "unfollowed"
+    with FileLock(paths.launch_lock) as lock:
+        assert lock.acquire()
         assert judge(read_status(paths), read_liveness(paths))[0] == "starting"
 
 
