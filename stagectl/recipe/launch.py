@@ -29,8 +29,6 @@ from stagectl.curriculum.fields import (
 )
 from stagectl.errors import Fault, nearest
 
-RESERVED_EXIT_CODES = {137: "SkyPilot uses it itself", 0: "it is success"}
-
 
 @dataclass(frozen=True)
 class Launch:
@@ -108,23 +106,17 @@ def _variable(name: str) -> str:
 
 
 def _recovery(value: Any) -> str | dict[str, Any]:
-    """SkyPilot takes misspelt keys, unknown strategies and codes out of range in silence."""
+    """SkyPilot takes misspelt keys and unknown strategies in silence; what it recovers is a machine that is lost."""
     table: dict[str, Reader] = {
         "strategy": one_of("FAILOVER", "EAGER_NEXT_REGION"),
-        "max_restarts_on_errors": whole(0),
-        "recover_on_exit_codes": _exit_codes,
+        "max_restarts_on_errors": _stagectls,
+        "recover_on_exit_codes": _stagectls,
     }
     return table["strategy"](value) if isinstance(value, str) else record(table, value)
 
 
-def _exit_codes(value: Any) -> list[int]:
-    codes = [whole(0)(code) for code in (sequence(value) if not isinstance(value, int) else [value])]
-    for code in codes:
-        if code > 255:
-            raise ValueError(f"{code} is no exit code; they end at 255")
-        if code in RESERVED_EXIT_CODES:
-            raise ValueError(f"{code} cannot be recovered from: {RESERVED_EXIT_CODES[code]}")
-    return codes
+def _stagectls(value: Any) -> Any:
+    raise ValueError("stagectl itself restarts a training that dies, and SkyPilot would restart a run that has ended")
 
 
 def _choices(value: Any) -> list[dict[str, Any]]:
