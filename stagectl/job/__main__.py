@@ -17,7 +17,7 @@ from stagectl.errors import DamagedRunError, StagectlError
 from stagectl.job.leader import Leader
 from stagectl.job.requests import heed_sigterm, is_managed, is_taken_away
 from stagectl.job.say import say
-from stagectl.job.stored import stored_recipe
+from stagectl.job.stored import has_ended, stored_recipe
 from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON, adopt_attempt, end_processes, run_attempt, training_command
 from stagectl.recipe import Recipe, fingerprint
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(paths: RunPaths) -> tuple[str, subprocess.Popen[bytes] | None]:
-    """Carry the run to its end; its outcome, and the mirror that still sends."""
+    """Carry the run to its end; its outcome, empty where it had come to it before, and the mirror that still sends."""
     identity = {**read_json(paths.identity), "job": process_identity()}
     write_json(paths.identity, identity)
     recipe = stored_recipe(paths)
@@ -86,6 +86,8 @@ def _run(paths: RunPaths) -> tuple[str, subprocess.Popen[bytes] | None]:
     nodes = find_nodes(recipe, os.environ)
     with contextlib.nullcontext() if nodes is None else Leader(nodes, paths.run_id) as leader:
         run = _Run(paths, recipe, identity.get("accepted_recipes", []), leader)
+        if has_ended(paths):  # SkyPilot, which may not have seen it, started the same job again
+            return "", None
         return _write_end(paths, run.train()), run.mirror
 
 
@@ -117,8 +119,6 @@ class _Run:
         """How the last attempt ended, or why there is no other."""
         status = read_status(self._paths)
         number, begun, idle = status.attempt, status.resumed["step"] if status.resumed else 0, 0
-        if status.ended is not None and status.ended["outcome"] == "completed" and self._is_told():
-            return Ending(0)  # an earlier machine's job was taken away before the end was told to everybody
         if status.ended is None and self._leader is None and read_liveness(self._paths).trainer:
             self._start_mirror()
             ending = self._ended(number, adopt_attempt(self._paths, self._recipe))

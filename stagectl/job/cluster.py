@@ -7,6 +7,7 @@ folder as it was made, with its resolved recipe and its first event.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -20,15 +21,17 @@ from stagectl.errors import RunExistsError, StagectlError
 from stagectl.job.lines import Output, event_line, output_line
 from stagectl.job.member import work
 from stagectl.job.requests import Brought, ask_to_stop, brought_to, heed_sigterm, hold_sigterm
-from stagectl.job.stored import go_on_under
+from stagectl.job.say import say
+from stagectl.job.stored import go_on_under, has_ended, note_submission
 from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON
 from stagectl.recipe import Recipe, read_resolved
-from stagectl.runs import EventReader, RunPaths, create_run, read_events, read_status
+from stagectl.runs import EventReader, RunPaths, create_run, read_events
 from stagectl.runs.paths import runs_folder
 
 LOOK_SECONDS = 0.2
 PIECE = 1 << 15  # bytes of a line that is longer go in several
+DEATHS = 3  # so often in a row the job process is started again that was killed, without a step in between
 MOST = 10_000  # lines at one look, so that no flood of them keeps a request waiting
 
 
@@ -41,7 +44,9 @@ def main(arguments: list[str]) -> int:
         if nodes is not None and nodes.rank > 0:
             signal.signal(signal.SIGTERM, lambda *_: None)  # it ends when node 0 says so, or is gone
             return work(made.folder, recipe, nodes)
-        return _carry(_run(made, recipe), recipe, made.recipe.stat().st_mtime)
+        paths = _run(made, recipe)
+        since = note_submission(paths, os.environ.get("STAGECTL_SUBMISSION", paths.run_id), time.time())
+        return _carry(paths, recipe, since)
     except StagectlError as error:
         sys.stderr.write(f"stagectl: {error}\n")
         return error.exit_code
@@ -61,41 +66,57 @@ def _run(made: RunPaths, recipe: Recipe) -> RunPaths:
         message = f"{paths.folder} on the cluster is another run of that id, of an earlier launch"
         raise RunExistsError(message, hint="name this one anew: run=ID; or remove that folder there")
     go_on_under(paths, recipe)
-    paths.stop_request.unlink(missing_ok=True)  # it was asked of an earlier job
+    for request in (paths.stop_request, paths.advance_request):  # of an earlier job
+        request.unlink(missing_ok=True)
     return paths
 
 
-def _carry(paths: RunPaths, recipe: Recipe, submitted: float) -> int:
-    hold_sigterm()
+def _carry(paths: RunPaths, recipe: Recipe, since: float) -> int:
+    """Stay with the job process, and start it again where it is killed: it goes on with what still trains."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    job = subprocess.Popen(
-        [*PYTHON, "stagectl.job", str(paths.folder)],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
-    os.close(log)
-    heed_sigterm(paths, recipe)
     hours = recipe.launch.timeout_hours
-    deadline = None if hours is None else read_status(paths).created + hours * 3600
-    brought = Brought(paths, brought_to(Path.home(), paths.run_id), submitted)
+    deadline = math.inf if hours is None else since + hours * 3600
+    brought = Brought(paths, brought_to(Path.home(), paths.run_id))
     events, output = EventReader(paths.events), _Printed(paths.log)
+    job, deaths, step = _start_job(paths, recipe), 0, 0
     while True:
         ended = job.poll() is not None  # before the last look, so that nothing is left unsaid
-        lines = [event_line(event) for event in islice(events.read(), MOST)]
-        lines += islice(output.lines(rest=ended), MOST)
+        told = list(islice(events.read(), MOST))
+        lines = [*map(event_line, told), *islice(output.lines(rest=ended), MOST)]
         sys.stdout.writelines(lines)
         sys.stdout.flush()
+        if (reached := max((event["step"] for event in told), default=0)) > step:
+            step, deaths = reached, 0
         if ended and not lines:
-            return job.returncode
+            if job.returncode >= 0 or has_ended(paths):
+                return max(job.returncode, 0)
+            if deaths == DEATHS:
+                return 1
+            deaths += 1
+            say(f"the job process was killed by signal {-job.returncode}, and is started again")
+            job = _start_job(paths, recipe)
         brought.look()
-        if deadline is not None and time.time() > deadline:
-            deadline = None
+        if time.time() > deadline:
+            deadline = math.inf
             ask_to_stop(paths, f"timeout_hours: {hours:g}")
         if len(lines) < MOST and not ended:
             time.sleep(LOOK_SECONDS)
+
+
+def _start_job(paths: RunPaths, recipe: Recipe) -> subprocess.Popen[bytes]:
+    hold_sigterm()
+    log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return subprocess.Popen(
+            [*PYTHON, "stagectl.job", str(paths.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+        heed_sigterm(paths, recipe)
 
 
 class _Printed:

@@ -51,20 +51,24 @@ def is_taken_away(paths: RunPaths) -> bool:
 class Brought:
     """The requests that are brought to this machine; each is put into the run's folder once.
 
-    `since`: what was asked before that time was asked of an earlier job of the run.
+    What lies there at first was asked of an earlier job of the run.
     """
 
-    def __init__(self, paths: RunPaths, folder: Path, since: float) -> None:
-        self._since = since
+    def __init__(self, paths: RunPaths, folder: Path) -> None:
         self._ways = [(folder / path.name, path) for path in (paths.stop_request, paths.advance_request)]
-        self._seen: dict[Path, dict[str, Any]] = {}
+        self._seen = {own: _whole(brought) for brought, own in self._ways}
 
     def look(self) -> None:
         for brought, own in self._ways:
-            try:
-                asked = read_json(brought)
-            except DamagedRunError:  # it is still on its way
-                continue
-            if asked and asked != self._seen.get(own) and asked.get("time", self._since) >= self._since:
+            asked = _whole(brought)
+            if asked and asked != self._seen[own]:
                 self._seen[own] = asked
                 write_json(own, asked)
+
+
+def _whole(brought: Path) -> dict[str, Any]:
+    """The request; empty while it is still on its way."""
+    try:
+        return read_json(brought)
+    except DamagedRunError:
+        return {}

@@ -1,4 +1,4 @@
-"""What a run's folder keeps for those who carry it: its recipe, and the process that trains."""
+"""What a run's folder keeps for those who carry it: its recipe, its submission, and the process that trains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from stagectl.errors import JobError
 from stagectl.recipe import Recipe, fingerprint, read_resolved, write_resolved
-from stagectl.runs import RunPaths, is_same_process, read_json, write_json, write_whole
+from stagectl.runs import RunPaths, is_same_process, read_json, read_status, write_json, write_whole
 
 
 def stored_recipe(paths: RunPaths, overrides: Sequence[str] = ()) -> Recipe:
@@ -27,6 +27,21 @@ def go_on_under(paths: RunPaths, recipe: Recipe) -> None:
         identity["accepted_recipes"] = [fingerprint(before), *identity.get("accepted_recipes", [])]
         write_whole(paths.recipe, write_resolved(recipe))
     write_json(paths.identity, identity)
+
+
+def note_submission(paths: RunPaths, name: str, now: float) -> float:
+    """Keep which submission to its cluster the run is carried by; since when it is, on whatever machine."""
+    identity = read_json(paths.identity)
+    if identity.get("submission", {}).get("name") != name:
+        identity["submission"] = {"name": name, "time": round(now, 3), "after": read_status(paths).seq}
+        write_json(paths.identity, identity)
+    return float(identity["submission"]["time"])
+
+
+def has_ended(paths: RunPaths) -> bool:
+    """Whether the run has ended since it was submitted to its cluster last; a run that is not on one has not."""
+    ended, submission = read_status(paths).ended, read_json(paths.identity).get("submission")
+    return ended is not None and submission is not None and ended["seq"] > submission["after"]
 
 
 def stored_trainer(paths: RunPaths) -> dict[str, Any]:

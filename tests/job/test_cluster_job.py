@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from stagectl.job.cluster import DEATHS
 from stagectl.job.lines import Output, read_line
 from stagectl.job.requests import Brought, brought_to
+from stagectl.job.stored import has_ended, note_submission
 from stagectl.recipe import load_recipe, write_resolved
-from stagectl.runs import RunPaths, create_run, folded, read_events, read_json, write_json
+from stagectl.runs import EventLog, RunPaths, create_run, folded, read_events, read_json, write_json
 from tests.job.luggage import pack
 
 TRAIN = """
@@ -47,10 +51,10 @@ def make(tmp_path: Path, script: str, launch: str = "") -> Path:
     return pack(tmp_path / "r-1", load_recipe(recipe))
 
 
-def start(luggage: Path) -> subprocess.Popen[str]:
+def start(luggage: Path, submission: str = "r-1") -> subprocess.Popen[str]:
     command = [sys.executable, "-P", "-m", "stagectl.job.cluster", str(luggage)]
-    code = luggage.parent / "code"
-    return subprocess.Popen(command, cwd=code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    told = {"cwd": luggage.parent / "code", "env": {**os.environ, "STAGECTL_SUBMISSION": submission}}
+    return subprocess.Popen(command, **told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def told(said: str) -> tuple[list[dict[str, object]], bytes]:
@@ -83,22 +87,56 @@ def test_another_run_of_that_id_from_an_earlier_launch_is_not_gone_on_with(lugga
     assert "runs/r-1 on the cluster is another run of that id, of an earlier launch" in errors
 
 
-def test_a_run_that_is_completed_is_told_again_and_not_trained(luggage: Path) -> None:
+@pytest.mark.parametrize("script", [TRAIN.format(code=0), "raise SystemExit(3)"])
+def test_a_run_that_has_ended_and_is_started_again_by_skypilot_is_told_again_and_not_trained(
+    tmp_path: Path, script: str
+) -> None:
+    luggage = make(tmp_path, script)
     first = told(start(luggage).communicate(timeout=60)[0])[0]
     again = start(luggage)
     assert told(again.communicate(timeout=60)[0])[0] == first
     assert again.returncode == 0
 
 
-def test_a_run_that_was_stopped_goes_on_and_is_told_from_its_beginning(tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_and_is_submitted_again_goes_on_and_is_told_from_its_beginning(
+    tmp_path: Path, home: Path
+) -> None:
     luggage = make(tmp_path, TRAIN.format(code=0), ", timeout_hours: 0.000001")
     first = told(start(luggage).communicate(timeout=60)[0])[0]
     assert first[-1]["outcome"] == "stopped"
+    paths = RunPaths(home / ".stagectl" / "runs" / "r-1")
+    write_json(paths.advance_request, {"to": "b", "time": 1.0})  # it is not asked of the second job
     recipe = luggage / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("timeout_hours: 1.0e-06", "timeout_hours: 100"))
-    second = told(start(luggage).communicate(timeout=60)[0])[0]
+    second = told(start(luggage, "r-1.2").communicate(timeout=60)[0])[0]
     assert second[: len(first)] == first
     assert second[-1]["outcome"] == "completed"
+    assert [event["request"] for event in second if event["event"] == "request_answered"] == ["stop"]
+
+
+def test_a_runs_hours_count_from_its_submission_and_not_since_it_was_made(tmp_path: Path) -> None:
+    luggage = make(tmp_path, TRAIN.format(code=0), ", timeout_hours: 1")
+    events = luggage / "events.jsonl"
+    made = read_events(events)[0]
+    events.write_text(json.dumps({**made, "time": made["time"] - 7200}) + "\n")
+    assert told(start(luggage).communicate(timeout=60)[0])[0][-1]["outcome"] == "completed"
+
+
+def test_a_submission_that_goes_on_on_another_machine_keeps_its_time_and_what_it_goes_on_after(
+    asked: tuple[RunPaths, Path, Brought],
+) -> None:
+    paths, _, _ = asked
+    assert note_submission(paths, "r-1", 100.0) == 100.0
+    assert not has_ended(paths)
+    with EventLog(paths.events, attempt=1) as log:
+        log.append("run_ended", outcome="failed", message="")
+    assert has_ended(paths)
+    assert note_submission(paths, "r-1", 200.0) == 100.0
+    assert has_ended(paths)
+    assert note_submission(paths, "r-1.2", 300.0) == 300.0
+    assert not has_ended(paths)
+    assert note_submission(paths, "r-1.2", 400.0) == 300.0
+    assert not has_ended(paths)
 
 
 def test_a_trainer_that_fails_fails_the_clusters_job(tmp_path: Path) -> None:
@@ -137,12 +175,12 @@ def test_a_recipe_that_cannot_be_read_is_said_in_one_line(luggage: Path) -> None
 
 @pytest.fixture
 def asked(luggage: Path, tmp_path: Path) -> tuple[RunPaths, Path, Brought]:
-    """A run, the folder that requests are brought to, and who looks there, since the time 100."""
+    """A run, the folder that requests are brought to, and who looks there."""
     recipe = load_recipe(tmp_path / "recipe.yaml")
     paths = create_run("r-1", write_resolved(recipe), tmp_path, recipe.facts())
     folder = brought_to(tmp_path, "r-1")
     folder.mkdir(parents=True)
-    return paths, folder, Brought(paths, folder, 100.0)
+    return paths, folder, Brought(paths, folder)
 
 
 def test_a_request_that_is_brought_is_put_into_the_run_once(asked: tuple[RunPaths, Path, Brought]) -> None:
@@ -162,10 +200,14 @@ def test_a_request_that_is_brought_is_put_into_the_run_once(asked: tuple[RunPath
 
 
 def test_a_request_to_an_earlier_job_of_the_run_is_none_to_this_one(asked: tuple[RunPaths, Path, Brought]) -> None:
-    paths, folder, brought = asked
+    paths, folder, _ = asked
     write_json(folder / "stop.json", {"by": "stop", "time": 99.0})
+    brought = Brought(paths, folder)
     brought.look()
     assert not paths.stop_request.exists()
+    write_json(folder / "stop.json", {"by": "stop", "time": 1.0})  # whatever the laptop's clock says
+    brought.look()
+    assert paths.stop_request.exists()
 
 
 def test_a_request_that_is_still_on_its_way_is_taken_once_it_is_whole(asked: tuple[RunPaths, Path, Brought]) -> None:
@@ -193,6 +235,62 @@ def test_a_job_stops_by_a_request_that_is_brought_to_its_machine(tmp_path: Path,
             if isinstance(event, dict) and event["event"] == "ready":
                 write_json(folder / "stop.json", {"by": "stop", "time": event["time"]})
     assert told("".join(lines))[0][-1]["outcome"] == "stopped"
+
+
+# ── a job process that is killed ────────────────────────────────────────────────────────────────────────────────
+
+WAITS = """
+import stagectl, time
+from pathlib import Path
+with stagectl.attach() as session:
+    session.update_step_count(100)
+    while Path("hold").exists(): time.sleep(0.01)
+    session.update_step_count(300)
+"""
+
+
+def kill_jobs(run: subprocess.Popen[str], identity: Path, most: int) -> int:
+    """Kill the job process as soon as it trains, and each that comes after it; how many there were."""
+    killed: list[int] = []
+    assert run.stdout is not None
+    for line in run.stdout:
+        event = read_line(line)
+        began = isinstance(event, dict) and event["event"] == "ready"
+        while began and run.poll() is None and len(killed) < most:
+            pid = read_json(identity)["job"]["pid"]
+            if pid not in killed and read_json(identity).get("trainer"):
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+            time.sleep(0.01)
+        if len(killed) == most:
+            break
+    return len(killed)
+
+
+def test_a_job_process_that_is_killed_is_started_again_and_takes_its_training_over(tmp_path: Path, home: Path) -> None:
+    run = start(make(tmp_path, WAITS))
+    hold = tmp_path / "code" / "hold"
+    hold.touch()
+    paths = RunPaths(home / ".stagectl" / "runs" / "r-1")
+    assert kill_jobs(run, paths.identity, 2) == 2
+    hold.unlink()
+    run.communicate(timeout=60)
+    assert run.returncode == 0
+    names = [event["event"] for event in read_events(paths.events)]
+    assert names.count("attempt_started") == 1
+    assert names[-1] == "run_ended"
+
+
+def test_a_job_process_that_is_killed_over_and_over_without_a_step_is_given_up(tmp_path: Path, home: Path) -> None:
+    run = start(make(tmp_path, WAITS))
+    hold = tmp_path / "code" / "hold"
+    hold.touch()
+    paths = RunPaths(home / ".stagectl" / "runs" / "r-1")
+    assert kill_jobs(run, paths.identity, DEATHS + 1) == DEATHS + 1
+    run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert "run_ended" not in paths.events.read_text()
+    hold.unlink()
 
 
 # ── a machine that is taken away ────────────────────────────────────────────────────────────────────────────────
