@@ -31,13 +31,10 @@ def main() -> int:
         if call == "tail":
             return tail(answers, **request)
         answer = {"value": CALLS[call](**request)}
-    except BrokenPipeError:  # whoever asked is gone
-        os._exit(1)
     except Exception as error:
         answer = _failure(error)
         answer["unreachable"] |= call == "launch" and not _is_refusal(error)
-    answers.write(json.dumps(answer) + "\n")
-    answers.flush()
+    _say(answers, json.dumps(answer) + "\n")
     return int("error" in answer)
 
 
@@ -109,8 +106,7 @@ def tail(answers: IO[str], place: dict[str, Any], job: int) -> int:
         pieces = sky.tail_logs(place["cluster"], job, follow=True, preload_content=False)
     for piece in pieces:
         if piece is not None:
-            answers.write(piece)
-            answers.flush()
+            _say(answers, piece)
     return 0
 
 
@@ -135,6 +131,14 @@ def down(place: dict[str, Any]) -> None:
 
     with contextlib.suppress(sky.exceptions.ClusterDoesNotExist):
         sky.get(sky.down(place["cluster"]))
+
+
+def _say(answers: IO[str], text: str) -> None:
+    try:
+        answers.write(text)
+        answers.flush()
+    except BrokenPipeError:  # whoever asked is gone
+        os._exit(1)
 
 
 def _cluster_jobs(cluster: str) -> list[Any]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stagectl.errors import JobError
+from stagectl.launch.copy import write_own_end
 from stagectl.launch.fake import FakeServer, FakeSky
 from stagectl.launch.follow import follow, main, start_follower
 from stagectl.launch.sky import Place
@@ -146,6 +149,38 @@ def test_a_follower_that_fails_says_why_in_one_line_and_the_next_one_can_follow(
     assert main([str(paths.folder)]) == 1
     assert capsys.readouterr().err == "stagectl: OSError: [Errno 28] No space left on device\n"
     assert not is_locked(paths.lock)
+
+
+SLOW = """
+class exceptions:
+    class ClusterDoesNotExist(Exception): ...
+
+def down(cluster):
+    global began
+    began = open("began", "w")
+    open("go").close()
+
+def get(request): ...
+"""
+
+
+def test_a_cluster_that_is_being_given_back_keeps_the_runs_lock_though_the_follower_is_killed(
+    paths: RunPaths, tmp_path: Path
+) -> None:
+    Cluster(paths)
+    write_own_end(paths, "failed", "no capacity")
+    (tmp_path / "sky").mkdir()
+    (tmp_path / "sky" / "__init__.py").write_text(SLOW)
+    for name in ("began", "go"):
+        os.mkfifo(tmp_path / name)
+    command = [sys.executable, "-P", "-m", "stagectl.launch.follow", str(paths.folder)]
+    follower = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    with (tmp_path / "began").open() as worker:
+        follower.kill()
+        follower.wait()
+        assert is_locked(paths.lock)
+        (tmp_path / "go").write_text("")
+        worker.read()  # until it has ended
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # nobody waits for it, as intended
