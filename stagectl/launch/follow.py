@@ -128,7 +128,7 @@ def _carry(paths: RunPaths, sky: Sky, attendant: Attendant, wait: Callable[[floa
         state = _copy(copy, job, sky, attendant, wait)
     if copy.is_other:
         _reached(lambda: sky.cancel(place, job), wait, JobError, LONGEST_PAUSE)
-        write_own_end(paths, "failed", "its files on the cluster were gone, and its job began anew; it was cancelled")
+        write_own_end(paths, "failed", "its job tells of another run of that id; it was cancelled")
     elif not copy.ended:
         outcome = "stopped" if attendant.cancelled or state == "CANCELLED" else "failed"
         said = f"SkyPilot says {shown_state(state)}, and the job told no end"

@@ -104,6 +104,14 @@ def test_a_managed_job_of_which_the_follower_before_saw_the_end_is_looked_at_too
     assert cluster.server.states == {1: ["CANCELLED"]}
 
 
+def test_a_job_that_tells_of_another_run_is_cancelled_and_nothing_of_it_is_kept(paths: RunPaths) -> None:
+    cluster = Cluster(paths, Place("r-1", "lab"), output=[[event(1, "run_created"), event(2), end(3)]])
+    cluster.follow()
+    assert cluster.server.states == {1: ["CANCELLED"]}
+    assert [told["event"] for told in read_events(paths.events)] == ["run_created", "run_ended"]
+    assert "another run of that id" in read_events(paths.events)[-1]["message"]
+
+
 def test_a_job_that_goes_on_after_an_end_is_followed_beyond_it(paths: RunPaths) -> None:
     cluster = Cluster(paths)
 
