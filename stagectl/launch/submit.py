@@ -1,9 +1,10 @@
 """A run is submitted once, whatever dies in between.
 
-Before the launch the intent is on disk, then the launch goes out under a name of its own, then its ids are kept. SkyPilot
-takes the same launch twice without a word, so that after a crash the job is looked for by its name before anything is
-sent again; and the process that sends holds the run's launch lock, so that none can still send behind one's back. Only
-where SkyPilot says no is nothing on its way. A run that goes on after its end is submitted again, under another name.
+Before the launch the intent is on disk, then the launch goes out under a name of its own, then its ids are kept.
+SkyPilot takes the same launch twice without a word, so that after a crash the job is looked for by its name before
+anything is sent again; and the process that sends holds the run's launch lock, so that none can still send behind one's
+back. Only where SkyPilot says no is nothing on its way. A run that goes on after its end is submitted again, under
+another name.
 """
 
 from __future__ import annotations
