@@ -27,7 +27,9 @@ from stagectl.runs import (
     read_status,
     remove_run,
     write_json,
+    write_whole,
 )
+from tests.launch.test_submit_once import Fuse, Killed, MortalSky, between
 
 CODE = CodeOptions(skip_git_check=True)
 
@@ -223,6 +225,36 @@ def test_a_client_that_dies_before_its_launch_goes_on_by_the_same_call(tmp_path:
     assert "total_timesteps: 200" in (laptop.paths.folder / "luggage" / "recipe.yaml").read_text()
 
 
+STEPS = 10  # the recipe, the identity, the intent, the launch, its request: before and after each
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
+def test_a_client_killed_at_a_step_of_going_on_leaves_a_run_that_goes_on(
+    step: int, looked_at: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, told = Laptop(tmp_path), [begun(2), end(3, "stopped")]
+    laptop.follow(*told)
+    fuse = Fuse(step)
+    with monkeypatch.context() as patch:
+        patch.setattr("stagectl.launch.submit.write_json", between(write_json, fuse))
+        for name, write in (("write_whole", write_whole), ("write_json", write_json)):
+            patch.setattr(f"stagectl.job.stored.{name}", between(write, fuse))
+        with pytest.raises(Killed):
+            resume_away(laptop.paths, laptop.recipe("launch.cpus=3"), MortalSky(laptop.server, fuse), CODE)
+    if looked_at:  # `stagectl status`
+        over = [*told, begun(4), end(5, "stopped")] if len(laptop.server.jobs) == 2 else told
+        laptop.follow(*over)
+        assert end_of(laptop.paths) is not None
+    else:
+        laptop.resume("launch.cpus=3")
+        assert len(laptop.server.jobs) == 2
+        assert laptop.server.tasks[-1]["resources"]["cpus"] == 3
+        laptop.follow(*told, begun(4), end(5, "stopped"))
+    assert read_events(laptop.paths.events)[-1]["outcome"] in ("stopped", "failed")
+    assert "over" in submission(laptop.paths)
+
+
 def test_of_two_who_go_on_with_a_run_at_once_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     laptop = Laptop(tmp_path)
     laptop.follow(begun(2), end(3, "stopped"))
@@ -253,9 +285,6 @@ def test_jobs_of_a_run_that_had_the_id_before_are_not_its_own(tmp_path: Path) ->
 
 
 def test_a_client_that_dies_between_the_launch_and_its_answer_finds_the_second_job_by_its_name(tmp_path: Path) -> None:
-    class Killed(BaseException):
-        pass
-
     class Mortal(FakeSky):
         def launch(self, task: Any, place: Place, lock: int) -> str:
             super().launch(task, place, lock)

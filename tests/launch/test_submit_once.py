@@ -47,10 +47,10 @@ class MortalSky(FakeSky):
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        return _between(found, self._fuse) if name in ("launch", "result", "find") else found
+        return between(found, self._fuse) if name in ("launch", "result", "find") else found
 
 
-def _between(call: Callable[..., Any], fuse: Fuse) -> Callable[..., Any]:
+def between(call: Callable[..., Any], fuse: Fuse) -> Callable[..., Any]:
     def step(*arguments: Any) -> Any:
         fuse()
         value = call(*arguments)
@@ -67,7 +67,7 @@ def paths() -> RunPaths:
 
 def attempt(paths: RunPaths, server: FakeServer, fuse: Fuse, patch: pytest.MonkeyPatch) -> int | None:
     """One client, from nothing to the job's number; None where it died."""
-    patch.setattr(protocol, "write_json", _between(real_write, fuse))
+    patch.setattr(protocol, "write_json", between(real_write, fuse))
     sky = MortalSky(server, fuse)
     try:
         submit(paths, PLACE, lambda: TASK, sky)
