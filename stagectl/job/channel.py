@@ -11,7 +11,7 @@ from typing import Any
 
 Message = dict[str, Any]
 
-PIECE = 1 << 16
+PIECE, LONGEST = 1 << 16, 1 << 20  # bytes read at once; and of a line, which ours never have
 SILENCE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}  # a machine that is gone sends no end: 30 s
 UNSENT_MILLISECONDS = 30_000
 
@@ -42,7 +42,7 @@ class Channel:
         line, _, self._held = self._held.partition(b"\n")
         try:
             message = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             message = None
         if not isinstance(message, dict):  # whoever that is, it is no node of ours
             self.close()
@@ -66,6 +66,9 @@ class Channel:
     def _has_line(self, seconds: float | None) -> bool:
         left = _countdown(seconds)
         while b"\n" not in self._held and not self.lost:
+            if len(self._held) > LONGEST:
+                self.close()
+                break
             if not select.select([self.socket], [], [], left())[0]:
                 return False
             try:

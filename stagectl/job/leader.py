@@ -2,31 +2,37 @@
 
 The others connect to it and do as they are told (`job/member.py`). A message is one JSON object:
 
-    to node 0    {"run", "rank"}                          who is there
+    to node 0    {"run", "rank", "secret"}                who is there; by what only nodes of the run have
                  {"exit_code", "failure", "output"}       how the training process ended there, by itself
                  {"ended": true}                          nothing of the attempt is left there
-    to another   {"attempt", "checkpoint"}                start the training process
+    to another   {"secret"}                               to whom it speaks, likewise
+                 {"attempt", "checkpoint"}                start the training process, from the checkpoint of that name
                  {"end": true}                            end it
                  {"over": true}                           the run is over
 """
 
 from __future__ import annotations
 
+import contextlib
+import hmac
+import math
 import os
 import select
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 from stagectl.errors import JobError
 from stagectl.job.channel import Channel, Message
+from stagectl.job.requests import is_managed
 from stagectl.job.say import say
 from stagectl.job.torchrun import JOIN_SECONDS, NODES_PORT, Nodes, port_of, torchrun_command
 from stagectl.job.training import KILL_SECONDS, PYTHON, Patience, run_attempt, training_command
 from stagectl.recipe import Recipe
 from stagectl.runs import Beginning, Ending, RunPaths
 
-HELLO_SECONDS = 5.0
+STRANGERS = 16  # so many connections may be open that have not said who they are
 LAST_SECONDS = 30.0  # so long the end waits for a node that is not there, to tell it that the run is over
 TICK_SECONDS = 1.0
 
@@ -54,17 +60,18 @@ class Leader:
         self._seconds = seconds
         self._command = command
         self._others: dict[int, Channel] = {}
+        self._strangers: list[Channel] = []
         self._reports: list[tuple[int, Message]] = []
         self._ending: Ending | None = None
         self._door = _listen(nodes.hosts[0], port_of(run_id, NODES_PORT))
 
     def run_attempt(self, paths: RunPaths, recipe: Recipe, attempt: int, start: Beginning) -> Ending:
         """One attempt on all nodes, to its end on all; how it ended, by the first node that failed."""
-        late = self._gather(Patience(paths, recipe.launch.stop_grace))
+        late = self._gather(Patience(paths, recipe.launch.stop_grace), is_managed(recipe))
         if late is not None:
             return late
         self._ending = None
-        checkpoint = "" if start.checkpoint is None else str(start.checkpoint.folder)
+        checkpoint = "" if start.checkpoint is None else start.checkpoint.folder.name
         for channel in self._others.values():
             channel.tell(attempt=attempt, checkpoint=checkpoint)
         command = self._command(PYTHON, training_command(recipe), self._nodes, self._run_id, attempt)
@@ -83,6 +90,7 @@ class Leader:
             self._let_in()
         for channel in self._others.values():
             channel.tell(over=True)
+        for channel in (*self._others.values(), *self._strangers):
             channel.close()
         self._door.close()
 
@@ -92,9 +100,13 @@ class Leader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _gather(self, patience: Patience) -> Ending | None:
-        """Wait until all nodes are there; how the attempt ended where one does not come."""
-        deadline, waited_for = time.monotonic() + self._seconds, ""
+    def _gather(self, patience: Patience, managed: bool) -> Ending | None:
+        """Wait until all nodes are there; how the attempt ended where one does not come.
+
+        One that was there and is lost is waited for as long as it takes where SkyPilot replaces it, with this one.
+        """
+        replaced = managed and self._others.keys() >= set(self._missing())
+        deadline, waited_for = time.monotonic() + (math.inf if replaced else self._seconds), ""
         while missing := ", ".join(self._nodes.name(rank) for rank in self._missing()):
             if missing != waited_for:
                 say(f"waiting for {missing}")
@@ -117,17 +129,28 @@ class Leader:
         return {rank: channel for rank, channel in self._others.items() if not channel.lost}
 
     def _let_in(self) -> None:
-        """Wait a moment for a node that knocks."""
-        if not select.select([self._door], [], [], TICK_SECONDS)[0]:
-            return
-        channel = Channel(self._door.accept()[0])
-        hello = channel.hear(HELLO_SECONDS) or {}
-        if hello.get("run") == self._run_id and hello.get("rank") in range(1, len(self._nodes.hosts)):
-            if hello["rank"] in self._others:
-                self._others[hello["rank"]].close()
-            self._others[hello["rank"]] = channel
-        else:
+        """Wait a moment for who knocks, or says who it is; who stays silent holds nobody up."""
+        waiting = [self._door, *(stranger.socket for stranger in self._strangers)]
+        if self._door in select.select(waiting, [], [], TICK_SECONDS)[0]:
+            with contextlib.suppress(OSError):  # it has left again
+                self._strangers.append(Channel(self._door.accept()[0]))
+        for stranger in [stranger for stranger in self._strangers if stranger.has_news()]:
+            self._strangers.remove(stranger)
+            self._admit(stranger, stranger.hear() or {})
+        while len(self._strangers) > STRANGERS:
+            self._strangers.pop(0).close()
+
+    def _admit(self, channel: Channel, hello: Message) -> None:
+        rank: Any = hello.get("rank")
+        question, answer = self._nodes.secrets
+        known = hmac.compare_digest(ascii(hello.get("secret")), ascii(question))
+        if not known or hello.get("run") != self._run_id or rank not in range(1, len(self._nodes.hosts)):
             channel.close()
+            return
+        if rank in self._others:
+            self._others[rank].close()
+        channel.tell(secret=answer)
+        self._others[rank] = channel
 
     def _is_broken(self) -> bool:
         """Whether a node was lost, or failed."""
@@ -169,7 +192,9 @@ class Leader:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port))
+        door = socket.create_server((host, port))
     except OSError as error:
         message = f"node 0 ({host}) cannot wait for the others on port {port}: {os.strerror(error.errno or 0)}"
         raise JobError(message, hint="another run may have it; give this one another id, by run=ID") from None
+    door.setblocking(False)
+    return door

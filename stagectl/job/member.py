@@ -16,6 +16,7 @@ from stagectl.job.torchrun import JOIN_SECONDS, NODES_PORT, Nodes, port_of, torc
 from stagectl.job.training import PYTHON, end_processes, run_attempt, training_command
 from stagectl.recipe import Recipe
 from stagectl.runs import Beginning, RunPaths, make_folder, read_checkpoint, write_json, write_whole
+from stagectl.runs.paths import runs_folder
 
 RETRY_SECONDS = 1.0
 LINES, MOST = 20, 1 << 14  # of the output that is told of a process that failed: so many lines, at most so many bytes
@@ -42,8 +43,10 @@ def work(
     end_processes(paths)  # what an earlier job of this node left
     while True:
         with _reach(nodes, folder.name, seconds) as node_0:
-            node_0.tell(run=folder.name, rank=nodes.rank)
-            while (message := node_0.hear()) is not None:
+            question, answer = nodes.secrets
+            node_0.tell(run=folder.name, rank=nodes.rank, secret=question)
+            known = node_0.hear() == {"secret": answer}
+            while known and (message := node_0.hear()) is not None:
                 if "over" in message:
                     return 0
                 if "end" in message:
@@ -79,9 +82,9 @@ def _reach(nodes: Nodes, run_id: str, seconds: float) -> Channel:
 
 def _attempt(paths: RunPaths, recipe: Recipe, told: Message, node_0: Channel, command: tuple[str, ...]) -> None:
     """This node's part of an attempt; where it ends by itself, node 0 is told how."""
-    folder = told["checkpoint"]
+    name, run = Path(told["checkpoint"]).name, RunPaths(runs_folder() / paths.run_id)
     try:
-        start = Beginning(read_checkpoint(Path(folder)) if folder else None)
+        start = Beginning(read_checkpoint(run.checkpoints / name) if name else None)
     except StagectlError as error:
         node_0.tell(failure=f"{error.message}; STAGECTL_HOME must lie on a file system that all nodes mount")
         return

@@ -12,15 +12,20 @@ from stagectl.recipe import Recipe
 JOIN_SECONDS = 300.0  # a node that is later than this does not come
 PORTS = 5_000
 STARTERS = ("torchrun", "accelerate", "deepspeed", "torch.distributed.run", "torch.distributed.launch")
+SECRETS_VARIABLE = "STAGECTL_NODES_SECRETS"  # two, with a - between them
 NODES_PORT, RANKS_PORT = 20_000, 25_000  # the first ones: where nodes meet, where an attempt's ranks do
 
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """Where each node is, which of them this one is, and how many processes train on each."""
+    """Where each node is, which of them this one is, and how many processes train on each.
+
+    `secrets`: what a node says to node 0 first, and what it is answered; nobody else can.
+    """
 
     hosts: tuple[str, ...]
     rank: int
+    secrets: tuple[str, str]
     processes: int = 1
 
     def name(self, rank: int) -> str:
@@ -39,7 +44,8 @@ def find_nodes(recipe: Recipe, environ: Mapping[str, str]) -> Nodes | None:
     hosts = tuple(_required(environ, "SKYPILOT_NODE_IPS").split())
     if len(hosts) != number:
         raise JobError(f"SKYPILOT_NODE_IPS names {len(hosts)} of {number} nodes: {', '.join(hosts)}")
-    return Nodes(hosts, rank, max(1, int(environ.get("SKYPILOT_NUM_GPUS_PER_NODE") or 0)))
+    question, _, answer = _required(environ, SECRETS_VARIABLE).partition("-")
+    return Nodes(hosts, rank, (question, answer), max(1, int(environ.get("SKYPILOT_NUM_GPUS_PER_NODE") or 0)))
 
 
 def torchrun_command(
@@ -82,5 +88,7 @@ def port_of(name: str, first: int) -> int:
 
 def _required(environ: Mapping[str, str], name: str) -> str:
     if not environ.get(name):
-        raise JobError(f"{name} is not set: training on several nodes is started by SkyPilot, which sets it")
+        raise JobError(
+            f"{name} is not set: training on several nodes is started by SkyPilot, with what `stagectl run` gave it"
+        )
     return environ[name]

@@ -8,9 +8,11 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from stagectl.errors import StagectlError
+from stagectl.job.torchrun import SECRETS_VARIABLE
 from stagectl.launch.follow import start_follower
 from stagectl.launch.git import Code, at_ref, check_code, check_out, find_code
 from stagectl.launch.sky import Place, Sky, UnreachableError
@@ -104,4 +106,6 @@ def packed(paths: RunPaths, place: Place, recipe: Recipe, code: Code, environ: M
         write_whole(luggage.events, events.readline())
     wheel = build_wheel(luggage.folder).name
     task = task_data(recipe, paths.run_id, code, luggage.folder, wheel, environ)
+    if task.get("num_nodes", 1) > 1:
+        task["secrets"] = {**task.get("secrets", {}), SECRETS_VARIABLE: f"{token_hex(16)}-{token_hex(16)}"}
     return {**task, "name": place.name, "envs": {**task.get("envs", {}), "STAGECTL_SUBMISSION": place.name}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
@@ -9,14 +10,15 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stagectl.errors import JobError
-from stagectl.job.channel import Channel
-from stagectl.job.leader import Leader
+from stagectl.job.channel import LONGEST, PIECE, Channel
+from stagectl.job.leader import STRANGERS, Leader
 from stagectl.job.member import work
 from stagectl.job.torchrun import NODES_PORT, Nodes, port_of
 from stagectl.job.training import Patience
@@ -24,6 +26,7 @@ from stagectl.recipe import Recipe, load_recipe, write_resolved
 from stagectl.runs import RUN_VARIABLE, Beginning, Checkpoint, Ending, RunPaths, create_run, living, write_json
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
+SECRETS = ("question", "answer")
 WAITS = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
@@ -43,17 +46,27 @@ class Run:
         self._commands = commands
 
     def leader(self, seconds: float = 60.0) -> Leader:
-        return Leader(Nodes(HOSTS, 0), self.run_id, seconds=seconds, command=self._command)
+        return Leader(Nodes(HOSTS, 0, SECRETS), self.run_id, seconds=seconds, command=self._command)
 
     def work(self, seconds: float = 60.0) -> int:
-        return work(self.folder, self.recipe, Nodes(HOSTS, 1), seconds=seconds, command=self._command)
+        return work(self.folder, self.recipe, Nodes(HOSTS, 1, SECRETS), seconds=seconds, command=self._command)
 
     def attempt(self, leader: Leader, start: Beginning | None = None) -> Ending:
         return leader.run_attempt(self.paths, self.recipe, 1, start or Beginning())
 
     def call(self) -> Channel:
-        """A connection to node 0, as a node's."""
+        """A connection to node 0."""
         return Channel(socket.create_connection((HOSTS[0], port_of(self.run_id, NODES_PORT)), timeout=10))
+
+    def come(self) -> Channel:
+        """A connection of node 1's."""
+        channel = self.call()
+        channel.tell(**self.hello)
+        return channel
+
+    @property
+    def hello(self) -> dict[str, Any]:
+        return {"run": self.run_id, "rank": 1, "secret": "question"}
 
     def _command(self, _: object, __: object, nodes: Nodes, *___: object) -> tuple[str, ...]:
         files = {"LOG": self.others.log, "STOP": self.paths.stop_request}
@@ -89,9 +102,9 @@ def test_a_node_that_does_not_come_ends_the_run_by_its_name(make: Any) -> None:
     leader = run.leader(seconds=0.0)
     ending = run.attempt(leader)
     assert ending == Ending(None, failure="node 1 (127.0.0.2) did not come within 0 s")
-    with run.call() as node:  # it is too late, and learns that the run is over
-        node.tell(run=run.run_id, rank=1)
+    with run.come() as node:  # it is too late, and learns that the run is over
         leader.close()
+        assert node.hear(60) == {"secret": "answer"}
         assert node.hear(60) == {"over": True}
 
 
@@ -100,8 +113,7 @@ def test_who_is_asked_to_stop_waits_no_longer_for_a_node_than_the_grace_time(mak
     leader = run.leader()
     write_json(run.paths.stop_request, {"grace": 0.0})
     assert run.attempt(leader) == Ending(None, killed_after=0.0)
-    with run.call() as node:
-        node.tell(run=run.run_id, rank=1)
+    with run.come():
         leader.close()
 
 
@@ -161,11 +173,11 @@ def test_a_node_that_does_not_have_the_checkpoint_says_what_it_must_share(
     make: Any, beside: Any, tmp_path: Path
 ) -> None:
     run = make(WAITS, ["true"])
-    there = Beginning(Checkpoint(tmp_path / "step-1", 1, "a", 5, ""))
+    there = Beginning(Checkpoint(tmp_path / "step-1", 1, "a", 5, ""))  # node 1 looks in its own home
     with run.leader() as leader:
         beside(run.work)
         ending = run.attempt(leader, there)
-    assert ending.failure.startswith(f"node 1 (127.0.0.2): {tmp_path / 'step-1'} has no MANIFEST.json")
+    assert ending.failure.startswith(f"node 1 (127.0.0.2): {run.paths.checkpoints / 'step-1'} has no MANIFEST.json")
     assert ending.failure.endswith("STAGECTL_HOME must lie on a file system that all nodes mount")
 
 
@@ -173,16 +185,16 @@ def test_a_node_that_is_lost_ends_the_attempt_by_its_name(make: Any, beside: Any
     run = make(WAITS, ["true"])
 
     def come_and_go() -> None:
-        with run.call() as node:
-            node.tell(run=run.run_id, rank=1)
+        with run.come() as node:
+            assert node.hear(60) == {"secret": "answer"}
             assert node.hear(60) == {"attempt": 1, "checkpoint": ""}
 
     leader = run.leader()
     beside(come_and_go)
     assert run.attempt(leader) == Ending(None, node="node 1 (127.0.0.2)")
-    with run.call() as again:  # only its connection had broken; it learns of the run's end
-        again.tell(run=run.run_id, rank=1)
+    with run.come() as again:  # only its connection had broken; it learns of the run's end
         leader.close()
+        assert again.hear(60) == {"secret": "answer"}
         assert again.hear(60) == {"over": True}
 
 
@@ -191,25 +203,79 @@ def test_a_node_whose_connection_broke_comes_back(make: Any, beside: Any) -> Non
     door = socket.create_server((HOSTS[0], port_of(run.run_id, NODES_PORT)))
     done = beside(run.work)
     with Channel(door.accept()[0]) as first:
-        assert first.hear(60) == {"run": run.run_id, "rank": 1}
+        assert first.hear(60) == run.hello
+        first.tell(secret="answer")
     with Channel(door.accept()[0]) as second:
-        assert second.hear(60) == {"run": run.run_id, "rank": 1}
+        assert second.hear(60) == run.hello
+        second.tell(secret="guessed")  # it is not node 0, and has nothing to say
+        second.tell(attempt=1, checkpoint="")
         second.tell(over=True)
+    with Channel(door.accept()[0]) as third:
+        assert third.hear(60) == run.hello
+        third.tell(secret="answer")
+        third.tell(over=True)
         beside.join()
     door.close()
     assert done == [0]
+    assert not run.others.log.exists()
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b'{"run": "another", "rank": 1}\n', b"[1]\n", b""])
+STRANGE = {
+    "another protocol": b"GET / HTTP/1.1\r\n\r\n",
+    "another run": b'{"run": "another", "rank": 1, "secret": "question"}\n',
+    "no secret": b'{"run": "RUN", "rank": 1}\n',
+    "another secret": b'{"run": "RUN", "rank": 1, "secret": "\\ud800"}\n',
+    "no node": b'{"run": "RUN", "rank": 2, "secret": "question"}\n',
+    "no object": b"[1]\n",
+    "nothing": b"",
+    "too deep": b"[" * 100_000 + b"\n",
+    "no end": b"x" * (LONGEST + 2 * PIECE),
+}
+
+
+@pytest.mark.parametrize("said", STRANGE.values(), ids=STRANGE)
 def test_a_stranger_at_the_port_is_no_node(make: Any, beside: Any, said: bytes) -> None:
     run = make(["true"], ["true"])
-    with run.leader() as leader:
-        stranger = run.call()
-        stranger.socket.sendall(said)
-        stranger.socket.shutdown(socket.SHUT_WR)
+    with run.leader() as leader, run.call() as stranger:
+
+        def speak() -> None:
+            with contextlib.suppress(OSError):  # nobody listens for ever
+                stranger.socket.sendall(said.replace(b"RUN", run.run_id.encode()))
+                stranger.socket.shutdown(socket.SHUT_WR)
+
+        beside(speak)
         beside(run.work)
         assert run.attempt(leader) == Ending(0)
-        stranger.close()
+
+
+def test_strangers_who_stay_silent_hold_nobody_up(make: Any, beside: Any) -> None:
+    run = make(["true"], ["true"])
+    with contextlib.ExitStack() as strangers, run.leader() as leader:
+        for _ in range(STRANGERS + 4):
+            strangers.enter_context(run.call())
+        beside(run.work)
+        assert run.attempt(leader) == Ending(0)
+
+
+@pytest.mark.parametrize("managed", [False, True])
+def test_a_node_that_is_lost_is_waited_for_where_skypilot_replaces_it(
+    make: Any, beside: Any, monkeypatch: pytest.MonkeyPatch, managed: bool
+) -> None:
+    run = make(WAITS, ["sh", "-c", "exit 3"])
+    run.recipe = replace(run.recipe, launch=replace(run.recipe.launch, backend="sky", managed=managed))
+
+    def come_and_go() -> None:
+        with run.come() as node:
+            assert node.hear(60) == {"secret": "answer"}
+            assert node.hear(60) == {"attempt": 1, "checkpoint": ""}
+
+    with run.leader() as leader:
+        beside(come_and_go)
+        assert run.attempt(leader) == Ending(None, node="node 1 (127.0.0.2)")
+        monkeypatch.setattr(leader, "_seconds", 0.0)
+        beside(run.work)
+        late = Ending(None, failure="node 1 (127.0.0.2) did not come within 0 s")
+        assert run.attempt(leader) == (Ending(3, node="node 1 (127.0.0.2)") if managed else late)
 
 
 def test_a_port_that_another_has_is_said(make: Any) -> None:

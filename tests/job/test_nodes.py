@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from stagectl.job.torchrun import SECRETS_VARIABLE
 from stagectl.recipe import load_recipe
 from stagectl.runs import RUN_VARIABLE, RunPaths, folded, living, read_events, write_json
 from tests.e2e.conftest import eventually
@@ -37,6 +38,7 @@ class Cluster:
 
     def start(self, rank: int) -> subprocess.Popen[bytes]:
         told = {"SKYPILOT_NUM_NODES": "2", "SKYPILOT_NODE_RANK": str(rank), "SKYPILOT_NODE_IPS": "\n".join(HOSTS)}
+        told[SECRETS_VARIABLE] = "question-answer"
         command = [sys.executable, "-P", "-m", "stagectl.job.cluster", str(self.folder)]
         node = subprocess.Popen(
             command,

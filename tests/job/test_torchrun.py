@@ -15,6 +15,7 @@ TOLD = {
     "SKYPILOT_NODE_RANK": "1",
     "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2\n",
     "SKYPILOT_NUM_GPUS_PER_NODE": "4",
+    "STAGECTL_NODES_SECRETS": "a-b",
 }
 HOSTS = ("10.0.0.1", "10.0.0.2")
 
@@ -31,12 +32,14 @@ def two(tmp_path: Path) -> Recipe:
 
 
 def command(rank: int = 0, attempt: int = 1) -> tuple[str, ...]:
-    return torchrun_command(["python", "-m"], ["./train.sh", "--fast"], Nodes(HOSTS, rank, 4), "run", attempt)
+    return torchrun_command(
+        ["python", "-m"], ["./train.sh", "--fast"], Nodes(HOSTS, rank, ("a", "b"), 4), "run", attempt
+    )
 
 
 def test_the_nodes_are_those_that_skypilot_tells(two: Recipe) -> None:
-    assert find_nodes(two, TOLD) == Nodes(HOSTS, 1, 4)
-    assert find_nodes(two, {**TOLD, "SKYPILOT_NUM_GPUS_PER_NODE": "0"}) == Nodes(HOSTS, 1, 1)
+    assert find_nodes(two, TOLD) == Nodes(HOSTS, 1, ("a", "b"), 4)
+    assert find_nodes(two, {**TOLD, "SKYPILOT_NUM_GPUS_PER_NODE": "0"}) == Nodes(HOSTS, 1, ("a", "b"), 1)
 
 
 @pytest.mark.parametrize("launch", ["{backend: local}", "{backend: sky}", "{backend: sky, num_nodes: 1}"])
@@ -44,7 +47,9 @@ def test_a_job_of_one_node_needs_no_variable(tmp_path: Path, launch: str) -> Non
     assert find_nodes(recipe(tmp_path, launch), {}) is None
 
 
-@pytest.mark.parametrize("missing", ["SKYPILOT_NUM_NODES", "SKYPILOT_NODE_RANK", "SKYPILOT_NODE_IPS"])
+@pytest.mark.parametrize(
+    "missing", ["SKYPILOT_NUM_NODES", "SKYPILOT_NODE_RANK", "SKYPILOT_NODE_IPS", "STAGECTL_NODES_SECRETS"]
+)
 def test_there_is_no_default_host(two: Recipe, missing: str) -> None:
     with pytest.raises(JobError, match=f"{missing} is not set"):
         find_nodes(two, {**TOLD, missing: ""})

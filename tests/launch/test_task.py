@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from stagectl.errors import UsageError
+from stagectl.job.torchrun import SECRETS_VARIABLE
+from stagectl.launch.cluster import packed
 from stagectl.launch.git import Code
+from stagectl.launch.sky import Place
 from stagectl.launch.task import cluster_name, redacted, task_data
-from stagectl.recipe import load_recipe
+from stagectl.recipe import load_recipe, write_resolved
+from stagectl.runs import create_run
 
 COMMIT = "c" * 40
 
@@ -33,6 +37,23 @@ def test_the_code_the_wheel_and_the_recipe_travel(tmp_path: Path) -> None:
     assert data["resources"]["cpus"] == "2+"
     assert data["envs"] == {"STAGECTL_COMMIT": COMMIT}
     assert "secrets" not in data
+
+
+@pytest.mark.parametrize(("nodes", "words"), [(1, 0), (2, 2)])
+def test_several_nodes_know_each_other_by_random_words_among_the_secrets(
+    tmp_path: Path, nodes: int, words: int
+) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(
+        "run: r-1\ntrainer: {command: [python, t.py]}\ncurriculum: {stages: [a]}\n"
+        f"launch: {{backend: sky, num_nodes: {nodes}}}\n"
+    )
+    recipe = load_recipe(file)
+    paths = create_run("r-1", write_resolved(recipe), tmp_path, recipe.facts())
+    data = packed(paths, Place("r-1", "r-1"), recipe, Code(tmp_path, Path(), ""), {})
+    told = data.get("secrets", {}).get(SECRETS_VARIABLE, "")
+    assert [len(word) for word in told.split("-") if word] == [32] * words
+    assert len(set(told.split("-"))) == max(words, 1)
 
 
 def test_the_wheel_is_installed_after_the_users_setup_and_the_job_runs_where_the_recipe_stands(tmp_path: Path) -> None:
