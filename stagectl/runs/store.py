@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 import socket
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from stagectl.runs.files import make_folder, read_json, storage_error, write_jso
 from stagectl.runs.locks import is_locked
 from stagectl.runs.paths import RunPaths, home, runs_folder
 
+UNMADE = ".making-"  # how a folder is named before it is a run; one that stays so was cut off, and is nothing
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -48,33 +51,46 @@ def create_run(
     make_folder(runs_folder())
     paths = RunPaths(runs_folder() / run_id)
     try:
-        paths.folder.mkdir(mode=0o700)
-    except FileExistsError:
-        go_on = f"go on with it: stagectl run --resume {run_id}"
-        hint = f"name another with run=ID, {go_on}, or remove it: stagectl rm {run_id}"
-        raise RunExistsError(f"a run named '{run_id}' exists already", hint=hint) from None
+        made = RunPaths(Path(tempfile.mkdtemp(prefix=UNMADE, dir=runs_folder())))
     except OSError as error:
         raise storage_error(paths.folder, error) from None
     try:
-        make_folder(paths.checkpoints)
-        make_folder(paths.requests)
-        write_whole(paths.recipe, recipe)
-        with EventLog(paths.events, attempt=0) as log:
+        make_folder(made.checkpoints)
+        make_folder(made.requests)
+        write_whole(made.recipe, recipe)
+        with EventLog(made.events, attempt=0) as log:
             if created is None:
                 log.append("run_created", run=run_id, **facts)
             else:
                 log.copy(created)
-        write_json(paths.identity, {"schema": 1, "run": run_id, "folder": str(folder), "host": socket.gethostname()})
+        write_json(made.identity, {"schema": 1, "run": run_id, "folder": str(folder), "host": socket.gethostname()})
+        _take_name(made.folder, paths.folder)
     except BaseException:
-        shutil.rmtree(paths.folder, ignore_errors=True)
+        shutil.rmtree(made.folder, ignore_errors=True)
         raise
     return paths
+
+
+def _take_name(made: Path, folder: Path) -> None:
+    """Whole or not at all, whatever is killed in between, and of many at once one."""
+    try:
+        made.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise storage_error(folder, error) from None
+        go_on = f"go on with it: stagectl run --resume {folder.name}"
+        hint = f"name another with run=ID, {go_on}, or remove it: stagectl rm {folder.name}"
+        raise RunExistsError(f"a run named '{folder.name}' exists already", hint=hint) from None
 
 
 def list_runs() -> list[RunPaths]:
     """All runs, the newest first."""
     try:
-        folders = [entry for entry in runs_folder().iterdir() if (entry / "run.json").is_file()]
+        folders = [
+            entry
+            for entry in runs_folder().iterdir()
+            if (entry / "run.json").is_file() and not entry.name.startswith(UNMADE)
+        ]
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,29 @@ def test_a_run_that_could_not_be_made_leaves_nothing_behind(monkeypatch: pytest.
             made("mine")
     assert list_runs() == []
     made("mine")
+
+
+@pytest.mark.parametrize("step", ["make_folder", "write_whole", "write_json", "_take_name"])
+def test_a_run_whose_making_was_killed_can_be_made_and_what_is_left_is_no_run(
+    monkeypatch: pytest.MonkeyPatch, home: Path, step: str
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(*arguments: Any) -> None:
+        if step != "make_folder" or arguments[0].name == "requests":
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"stagectl.runs.store.{step}", kill)
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)
+        (home / ".stagectl" / "runs").mkdir(parents=True)
+        with pytest.raises(KilledError):
+            made("mine")
+    assert list((home / ".stagectl" / "runs").iterdir())
+    assert list_runs() == []
+    made("mine")
+    assert [run.run_id for run in list_runs()] == ["mine"]
 
 
 def test_a_home_that_is_a_file_is_told_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
