@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from stagectl.errors import JobError, RunExistsError, UsageError
 from stagectl.job.stored import go_on_under, stored_recipe
@@ -59,9 +60,7 @@ def resume_away(
         check_changes(paths, changes(before, recipe))
     code = checked_code(recipe.folder, options)
     with FileLock(paths.lock) as lock:
-        _await(lock, paths)
-        if submission(paths).get("time") != record.get("time"):
-            raise RunExistsError(f"another process goes on with the run {paths.run_id} already")
+        _take_over(lock, paths, record)
         place = new_place(recipe, paths.run_id)
         code = _code_again(paths, unpacked(paths, code, options))
         task = packed(paths, place, recipe, code, environ)
@@ -108,12 +107,18 @@ def _kept(recipe: Recipe) -> str | None:
     return str(folder) if folder else recipe.launch.cluster
 
 
-def _await(lock: FileLock, paths: RunPaths) -> None:
-    """Take the run over from its follower, which may still be giving its cluster back."""
+def _take_over(lock: FileLock, paths: RunPaths, record: Mapping[str, Any]) -> None:
+    """Take the run over from its follower, which may still be giving its cluster back, as that submission's."""
     deadline = time.monotonic() + GIVING_BACK_SECONDS
-    while not lock.acquire():
+    while True:
+        free = lock.acquire()
+        if submission(paths).get("time") != record.get("time"):
+            raise RunExistsError(f"another process goes on with the run {paths.run_id} already")
+        if free:
+            return
         if time.monotonic() > deadline:
-            raise RunExistsError(f"another process has the run {paths.run_id}", hint="try again in a minute")
+            message = f"what the run {paths.run_id} had on its cluster is not given back yet"
+            raise RunExistsError(message, hint=f"its follower tries on; {paths.folder / 'sky.log'} says why")
         time.sleep(0.2)
 
 

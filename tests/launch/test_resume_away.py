@@ -11,9 +11,10 @@ import yaml
 
 from stagectl.errors import JobError, RecipeError, RunExistsError, UsageError
 from stagectl.job.lines import Output, event_line, output_line
-from stagectl.launch.cluster import CodeOptions, start
+from stagectl.launch.cluster import CodeOptions, checked_code, start
 from stagectl.launch.fake import FakeServer, FakeSky
 from stagectl.launch.follow import follow
+from stagectl.launch.git import Code
 from stagectl.launch.resume_away import resume_away
 from stagectl.launch.sky import Place, UnreachableError
 from stagectl.launch.submit import end_of, submission
@@ -255,21 +256,24 @@ def test_a_client_killed_at_a_step_of_going_on_leaves_a_run_that_goes_on(
     assert "over" in submission(laptop.paths)
 
 
-def test_of_two_who_go_on_with_a_run_at_once_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("over", [False, True])
+def test_of_two_who_go_on_with_a_run_at_once_one_does(over: bool, tmp_path: Path) -> None:
     laptop = Laptop(tmp_path)
     laptop.follow(begun(2), end(3, "stopped"))
 
-    def first(lock: FileLock, paths: RunPaths) -> None:
-        """The other one comes between this one's look and its lock, and its job is over already."""
-        monkeypatch.undo()
-        for module in ("cluster", "resume_away"):
-            monkeypatch.setattr(f"stagectl.launch.{module}.start_follower", lambda *_: None)
+    def first(folder: Path, options: CodeOptions) -> Code:
+        """The other one comes between this one's look and its lock."""
+        patch.undo()
         laptop.resume()
-        laptop.follow(begun(2), end(3, "stopped"), begun(4), end(5, "stopped"))
-        assert lock.acquire()
+        if over:
+            laptop.follow(begun(2), end(3, "stopped"), begun(4), end(5, "stopped"))
+        else:
+            assert follower.acquire()
+        return checked_code(folder, options)
 
-    monkeypatch.setattr("stagectl.launch.resume_away._await", first)
-    with pytest.raises(RunExistsError, match="another process goes on with the run r-1"):
+    follower, patch = FileLock(laptop.paths.lock), pytest.MonkeyPatch()
+    patch.setattr("stagectl.launch.resume_away.checked_code", first)
+    with follower, pytest.raises(RunExistsError, match="another process goes on with the run r-1"):
         laptop.resume()
     assert len(laptop.server.jobs) == 2
 
