@@ -21,7 +21,7 @@ def command(
 
 
 def show_runs(*, as_json: bool, limit: int | None) -> None:
-    from stagectl.runs import list_runs
+    from stagectl.runs import left_of, list_runs
 
     runs = [_read(paths) for paths in list_runs()[:limit]]
     if as_json:
@@ -33,6 +33,9 @@ def show_runs(*, as_json: bool, limit: int | None) -> None:
     from stagectl.view import show_runs as show
 
     show(runs)
+    for status, liveness in runs:
+        if left := left_of(status, liveness.away if liveness else None):
+            say(f"{status.run_id}: {left}")
 
 
 def _read(paths: RunPaths) -> tuple[RunStatus, Liveness | None]:

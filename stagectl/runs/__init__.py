@@ -33,6 +33,7 @@ from stagectl.runs.files import write_whole as write_whole
 from stagectl.runs.liveness import ENDED as ENDED
 from stagectl.runs.liveness import Liveness as Liveness
 from stagectl.runs.liveness import judge as judge
+from stagectl.runs.liveness import left_of as left_of
 from stagectl.runs.liveness import read_liveness as read_liveness
 from stagectl.runs.locks import FileLock as FileLock
 from stagectl.runs.locks import is_locked as is_locked

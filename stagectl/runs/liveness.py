@@ -51,12 +51,10 @@ def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tu
     """A run's state, and what there is to say about it; two truths apart, never told falsely."""
     now = time.time() if now is None else now
     away = liveness.away
-    stands = None if away is None else standing(away, status.ended)
-    if away is not None and stands == "going":
+    if away is not None and standing(away, status.ended) == "going":
         return _judge_away(status, away, now, followed=liveness.job)
     if status.ended is not None:
-        held = f"its cluster {away.cluster} is not given back yet" if away and away.own and stands == "ended" else ""
-        return status.ended["outcome"], "; ".join(filter(None, (status.ended["message"], held)))
+        return status.ended["outcome"], "; ".join(filter(None, (status.ended["message"], left_of(status, away))))
     silence = max(0.0, now - status.last_time)
     if liveness.suspended:
         return "stalled", "the training process is suspended; SIGCONT lets it go on"
@@ -72,6 +70,13 @@ def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tu
     if status.backend == "sky" and status.started is None:
         return "crashed", f"it was not submitted to its cluster; `stagectl run --resume {status.run_id}` does that"
     return "crashed", "its processes are gone and it has no recorded end"
+
+
+def left_of(status: RunStatus, away: Away | None) -> str:
+    """What still costs money though the run has ended; empty where nothing does."""
+    if away is None or not away.own or standing(away, status.ended) != "ended":
+        return ""
+    return f"its cluster {away.cluster} is not given back yet"
 
 
 def elapsed(status: RunStatus, state: State, now: float) -> float:

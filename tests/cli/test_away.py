@@ -11,7 +11,7 @@ import pytest
 from stagectl.cli import run_command
 from stagectl.cli.catching_up import LONGEST_SECONDS, await_news
 from stagectl.cli.watching import watch_lines
-from stagectl.runs import FileLock, RunStatus, is_locked, read_status, write_json
+from stagectl.runs import FileLock, RunStatus, is_locked, read_json, read_status, write_json
 from stagectl.runs.paths import runs_folder
 from tests.view.story import START, Story
 
@@ -89,6 +89,22 @@ def test_a_list_tells_what_is_known_and_asks_no_cluster(cluster: Cluster, capsys
     assert run["state"] == "unfollowed"
     assert "SkyPilot said RUNNING" in run["detail"]
     assert not is_locked(cluster.paths.lock)
+
+
+def test_a_list_names_clusters_that_still_cost_money_though_their_runs_have_ended(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.story.end()
+    cluster.tell()
+    identity = read_json(cluster.paths.identity)
+    identity["sky"]["place"]["own"] = True
+    write_json(cluster.paths.identity, identity)
+    assert run_command(["list"]) == 0
+    assert capsys.readouterr().err == "far: its cluster far is not given back yet\n"
+    identity["sky"]["over"] = cluster.now
+    write_json(cluster.paths.identity, identity)
+    assert run_command(["list"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_the_log_of_a_run_that_waits_for_its_machine_is_waited_for(
