@@ -108,8 +108,10 @@ def _secrets(recipe: Recipe, environ: Mapping[str, str]) -> dict[str, str]:
 def _setup(python: str | None, own: str | None, wheel: str, extra: str) -> str:
     """The user's setup, then an environment where none is named, then stagectl into it.
 
-    SkyPilot brings `uv` to every machine, and not always onto its path.
+    Nodes that share a home take turns. SkyPilot brings `uv` to every machine, and not always onto its path.
     """
+    turns = "exec 9> ~/.stagectl-setup.lock\n! command -v flock > /dev/null || flock 9\n"
+    users = f"(\n{own.rstrip()}\n) 9>&-\nfailed=$?; [ $failed = 0 ] || exit $failed\n" if own else ""
     made = f"{ENVIRONMENT}/bin/python"
     make = f"""[ -x {made} ] || if uv=$(PATH="$PATH:$HOME/.local/bin" command -v uv); then
   "$uv" venv --quiet --seed --python '>=3.11' {ENVIRONMENT}
@@ -118,7 +120,7 @@ else
 fi
 """
     install = f"{_quoted(python or made)} -m pip install --quiet {_quoted(wheel)}{extra}\n"
-    return "".join([f"{own.rstrip()}\n" if own else "", "set -e\n", "" if python else make, install])
+    return "".join([turns, users, "set -e\n", "" if python else make, install])
 
 
 def _extra(recipe: Recipe) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,7 @@ def test_several_nodes_know_each_other_by_random_words_among_the_secrets(
 def test_the_wheel_is_installed_after_the_users_setup_and_the_job_runs_where_the_recipe_stands(tmp_path: Path) -> None:
     data = task(tmp_path, ", setup: 'apt-get install -y swig'")
     setup = data["setup"].splitlines()
-    assert setup[0] == "apt-get install -y swig"
+    assert setup.index("apt-get install -y swig") < setup.index("set -e")
     installed = "~/stagectl-env/bin/python -m pip install --quiet ~/.stagectl-launch/doorkey-1/s.whl'[train]'"
     assert setup[-1] == installed
     assert data["run"].splitlines() == [
@@ -75,18 +77,49 @@ def test_a_named_interpreter_is_the_training_environment(tmp_path: Path) -> None
     assert "exec '/opt/my env/bin/python' -P -m stagectl.job.cluster" in data["run"]
 
 
-def test_the_training_environment_is_made_by_the_uv_that_skypilot_brings(tmp_path: Path) -> None:
+@pytest.fixture
+def node(tmp_path: Path) -> Path:
+    """The home on a node: with SkyPilot's `uv`, which is not on the path, and makes an environment with a pip."""
     home = tmp_path / "home"
-    (home / ".local/bin").mkdir(parents=True)
     uv = home / ".local/bin/uv"
+    uv.parent.mkdir(parents=True)
     uv.write_text(
-        '#!/bin/sh\nmade="$HOME/stagectl-env/bin/python"; mkdir -p "${made%/*}"\n'
-        'printf \'#!/bin/sh\\necho "$@" > ~/pip\\n\' > "$made"; chmod +x "$made"\n'
+        '#!/bin/sh\nmade="$HOME/stagectl-env/bin/python"; mkdir "$HOME/stagectl-env" "${made%/*}"\n'
+        'printf \'#!/bin/sh\\necho "$@" >> ~/pip\\n\' > "$made"; chmod +x "$made"\n'
     )
     uv.chmod(0o755)
-    setup = task(tmp_path, "")["setup"]
-    subprocess.run(["bash", "-c", setup], check=True, env={"HOME": str(home), "PATH": "/usr/bin:/bin"})
-    assert (home / "pip").read_text().startswith("-m pip install")
+    return home
+
+
+def set_up(node: Path, setup: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["bash", "-c", setup], env={"HOME": str(node), "PATH": "/usr/bin:/bin"})
+
+
+def test_the_training_environment_is_made_by_the_uv_that_skypilot_brings(tmp_path: Path, node: Path) -> None:
+    assert set_up(node, task(tmp_path, "")["setup"]).wait() == 0
+    assert (node / "pip").read_text().startswith("-m pip install")
+
+
+def test_nodes_that_share_a_home_set_it_up_one_after_the_other(tmp_path: Path, node: Path) -> None:
+    own = "mkdir ~/alone; sleep 0.2; rmdir ~/alone"  # two at once, and the second mkdir fails
+    both = [set_up(node, task(tmp_path, f", setup: '{own}'")["setup"]) for _ in range(2)]
+    assert [each.wait() for each in both] == [0, 0]
+
+
+@pytest.mark.parametrize("own", ["exit 3", "set -e; false; true", "(exit 3)"])
+def test_a_setup_of_the_users_that_fails_is_the_end(own: str, tmp_path: Path, node: Path) -> None:
+    assert set_up(node, task(tmp_path, f", setup: '{own}'")["setup"]).wait() != 0
+    assert not (node / "pip").exists()
+
+
+def test_what_a_setup_leaves_running_keeps_no_other_node_waiting(tmp_path: Path, node: Path) -> None:
+    setup = task(tmp_path, ", setup: 'sleep 600 > /dev/null 2>&1 & echo $! > ~/left'")["setup"]
+    assert set_up(node, setup).wait() == 0
+    left = int((node / "left").read_text())
+    try:
+        assert set_up(node, setup.replace("sleep 600", "sleep 0")).wait(30) == 0
+    finally:
+        os.kill(left, signal.SIGKILL)
 
 
 def test_a_secret_is_named_by_the_recipe_valued_by_the_environment_and_hidden_when_shown(tmp_path: Path) -> None:
