@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar, Literal
 
-Kind = Literal["usage", "recipe", "trace", "not_found", "locked", "damaged", "io", "failed"]
+Kind = Literal["usage", "recipe", "trace", "not_found", "locked", "damaged", "io", "unreachable", "failed"]
 Path = tuple[str | int, ...]
 
 
@@ -106,7 +106,7 @@ class StorageError(StagectlError):
 
 class JobError(StagectlError):
     exit_code = 1
-    kind = "failed"
+    kind: ClassVar[Kind] = "failed"
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -23,9 +23,14 @@ def command(
     from stagectl.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
+    if loaded.launch.backend == "sky":
+        from stagectl.launch.cluster import planned_task
+
+        planned_task(loaded)
     if imports:
         from stagectl.launch import local
 
         local.check(loaded)
     warn(loaded)
-    say(f"{recipe} is fine: {len(loaded.stages)} stages, {', '.join(stage.name for stage in loaded.stages)}")
+    names = [stage.name for stage in loaded.stages]
+    say(f"{recipe} is fine: {len(names)} stage{'s' * (len(names) > 1)}, {', '.join(names)}")

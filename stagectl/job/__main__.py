@@ -138,7 +138,7 @@ class _Run:
             idle = 0 if start.step > begun else idle + 1
             if idle == IDLE_ATTEMPTS:
                 where = f"{idle} attempts in a row saved no checkpoint beyond step {begun:,}"
-                return Ending(None, failure=f"{reason}; {where}; the output is in {self._paths.log}")
+                return Ending(None, failure=f"{reason}; {where}; its output: stagectl logs {self._paths.run_id}")
             number, begun = number + 1, start.step
             say(f"{reason}; attempt {number} goes on from step {begun:,}")
             ending = self._attempt(number, start, reason)

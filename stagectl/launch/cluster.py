@@ -16,11 +16,17 @@ from stagectl.job.torchrun import SECRETS_VARIABLE
 from stagectl.launch.follow import start_follower
 from stagectl.launch.git import Code, at_ref, check_code, check_out, find_code
 from stagectl.launch.sky import Place, Sky, UnreachableError
-from stagectl.launch.submit import submit
+from stagectl.launch.submit import submission, submit
 from stagectl.launch.task import cluster_name, redacted, task_data
 from stagectl.launch.wheel import build_wheel
 from stagectl.recipe import Recipe, write_resolved
 from stagectl.runs import RunPaths, create_run, make_folder, new_run_id, write_whole
+
+
+class InterruptedLaunchError(StagectlError):
+    """Ctrl-C came while the run was being submitted."""
+
+    exit_code = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ def start(recipe: Recipe, sky: Sky, options: CodeOptions, environ: Mapping[str, 
         UsageError: The code is not committed and pushed, or a secret has no value.
         RunExistsError: A run already has that id.
         UnreachableError: Whether it is launched is not known; the run is kept, and `resume_away` goes on with it.
+        InterruptedLaunchError: The same, and it is followed to find out.
         JobError: SkyPilot refused the task; nothing is left of the run.
     """
     code = checked_code(recipe.folder, options)
@@ -58,6 +65,13 @@ def start(recipe: Recipe, sky: Sky, options: CodeOptions, environ: Mapping[str, 
         submit(paths, place, lambda: task, sky)
     except UnreachableError as error:
         raise UnreachableError(error.message, hint=f"the run is kept: stagectl run --resume {run_id}") from None
+    except KeyboardInterrupt:
+        if submission(paths):
+            start_follower(paths)
+            hint = f"stagectl status {run_id} tells; stagectl stop {run_id} takes it back"
+            raise InterruptedLaunchError(f"the run {run_id} may have been launched", hint=hint) from None
+        shutil.rmtree(paths.folder)
+        raise
     except (StagectlError, OSError):
         shutil.rmtree(paths.folder)
         raise

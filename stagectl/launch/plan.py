@@ -9,6 +9,7 @@ from stagectl.curriculum import Stage, members_of, probabilities
 from stagectl.curriculum.criteria import describe
 from stagectl.curriculum.stages import Ramp, Score
 from stagectl.job.training import training_command
+from stagectl.launch.cluster import planned_task
 from stagectl.recipe import Recipe
 
 
@@ -31,6 +32,7 @@ def plan_data(recipe: Recipe) -> dict[str, Any]:
             {**_stage_plan(stage, recipe.target), "plays": _plays(recipe.stages, index), "index": index}
             for index, stage in enumerate(recipe.stages)
         ],
+        "task": planned_task(recipe) if recipe.launch.backend == "sky" else None,
         "wandb": "/".join(filter(None, [wandb.entity, wandb.project or "default project"])) if wandb.enabled else "off",
     }
 

@@ -28,6 +28,9 @@ PIECE = 1 << 16
 class UnreachableError(JobError):
     """There is no answer, of the API server or at all; what was asked may have been done or not."""
 
+    exit_code = 5
+    kind = "unreachable"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -88,6 +88,9 @@ def _variables(value: Any) -> dict[str, str]:
     named = {str(name): "" if item is None else str(item) for name, item in plain_mapping(value).items()}
     for name in named:
         _variable(name)
+    home = named.get("STAGECTL_HOME", "/")
+    if not home.startswith(("/", "~")):
+        raise ValueError(f"STAGECTL_HOME: {home} has no place on another machine; give an absolute path")
     return named
 
 

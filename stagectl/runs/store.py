@@ -13,7 +13,7 @@ from typing import Any
 
 from stagectl.errors import DamagedRunError, RunExistsError, RunNotFoundError, UsageError, nearest
 from stagectl.runs.attempts import folded
-from stagectl.runs.away import read_away
+from stagectl.runs.away import KEY, read_away
 from stagectl.runs.events import Event, EventLog, EventReader
 from stagectl.runs.files import make_folder, read_json, storage_error, write_json, write_whole
 from stagectl.runs.locks import is_locked
@@ -136,8 +136,9 @@ def remove_run(paths: RunPaths) -> None:
     """Remove a run's folder. Raises RunExistsError while a process holds it, here or on a cluster."""
     if any(map(is_locked, (paths.lock, paths.events, paths.mirror_lock))):
         if any(event["event"] == "run_ended" for event in folded(EventReader(paths.events).read())):
-            message = f"the run {paths.run_id} has ended, but its W&B mirror is still sending"
-            raise RunExistsError(message, hint="try again in half a minute")
+            away = KEY in read_json(paths.identity)
+            left = "its cluster is being given back" if away else "its W&B mirror is still sending"
+            raise RunExistsError(f"the run {paths.run_id} has ended, but {left}", hint="try again in half a minute")
         hint = f"stop it first: stagectl stop {paths.run_id}"
         raise RunExistsError(f"the run {paths.run_id} is live and stays", hint=hint)
     _check_not_away(paths)

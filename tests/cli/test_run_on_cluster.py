@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,41 @@ def test_copies_of_which_one_cannot_be_launched_tell_which_go_on(
     assert shown.out == "mine.7\nmine.8\n"
     assert "2 of 4 runs were started and go on; the next one: SkyPilot says: no quota" in shown.err
     assert [place.cluster for place in server.jobs] == ["mine.7", "mine.8"]
+
+
+def test_a_launch_that_is_interrupted_is_kept_and_said(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    launching(monkeypatch)
+    monkeypatch.setattr(FakeSky, "launch", interrupted)
+    assert run_command(["run", str(recipe), "run=mine", "--skip-git-check"]) == 130
+    said = capsys.readouterr().err
+    assert "the run mine may have been launched" in said
+    assert "stagectl status mine tells; stagectl stop mine takes it back" in said
+    assert RunPaths(runs_folder() / "mine").events.exists()
+
+
+def test_a_server_that_does_not_answer_has_an_exit_code_of_its_own(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launching(monkeypatch).down["launch"] = 1
+    assert run_command(["run", str(recipe), "run=mine", "--skip-git-check", "-o", "json"]) == 5
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "unreachable"
+
+
+def test_validate_refuses_what_no_cluster_can_train(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["validate", str(recipe), "launch.num_nodes=2"]) == 2
+    assert "the bundled trainer trains in one process" in capsys.readouterr().err
+
+
+def test_a_plan_as_json_has_the_task(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["run", str(recipe), "--dry-run", "-o", "json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["task"]["secrets"] == {"TOKEN": "<hidden>"}
+    assert plan["stages"][0]["name"] == "MiniGrid-Empty-5x5-v0"
 
 
 def test_a_managed_job_takes_no_advance_and_says_so_at_once(

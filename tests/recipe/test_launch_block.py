@@ -60,6 +60,7 @@ def test_a_recipe_for_a_cluster_runs_here_where_it_is_told_to(tmp_path: Path) ->
         ("{backend: sky, any_of: [{cpu: 4}]}", "launch.any_of: cpu: unknown key; did you mean 'cpus'?"),
         ("{backend: sky, secrets: {KEY: 123}}", "expected a list of names, as in [WANDB_API_KEY]"),
         ("{backend: sky, envs: {STAGECTL_RUN: x}}", "STAGECTL_RUN is stagectl's own"),
+        ("{backend: sky, envs: {STAGECTL_HOME: here}}", "STAGECTL_HOME: here has no place on another machine"),
         ("{backend: sky, job_recovery: FAILOVER}", "only a managed job is recovered"),
         ("{backend: sky, managed: true, cluster: lab}", "a managed job has a cluster of its own"),
         ("{backend: sky, managed: true, job_recovery: NOPE}", "'NOPE' is not one of FAILOVER"),

@@ -23,6 +23,7 @@ from stagectl.runs import (
     read_events,
     read_json,
     remove_run,
+    write_json,
 )
 
 FACTS = {"recipe": "r", "backend": "local", "target": None, "total_timesteps": 1, "stages": []}
@@ -268,6 +269,17 @@ def test_an_ended_run_stays_while_its_mirror_sends_and_that_is_said() -> None:
             remove_run(paths)
         assert "stop" not in str(raised.value)
     remove_run(paths)
+
+
+def test_an_ended_run_stays_while_its_cluster_is_given_back_and_that_is_said() -> None:
+    paths = made("mine")
+    write_json(paths.identity, {**read_json(paths.identity), "sky": {"place": {"name": "mine", "cluster": "mine"}}})
+    with EventLog(paths.events, attempt=1) as log:
+        log.append("run_ended", outcome="completed", message="")
+    with FileLock(paths.lock) as lock:
+        lock.acquire()
+        with pytest.raises(RunExistsError, match=r"its cluster is being given back .*try again"):
+            remove_run(paths)
 
 
 def test_a_folder_that_never_became_a_run_is_removed_by_its_exact_name(home: Path) -> None:
