@@ -174,14 +174,17 @@ class SkyPilot:
         return answer["value"]
 
     def _start(self, call: str, *, keep: int = -1, **arguments: Any) -> subprocess.Popen[bytes]:
-        worker = subprocess.Popen(
-            [*PYTHON, "stagectl.launch.sky_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-            pass_fds=[keep] if keep >= 0 else [],
-        )
+        try:
+            worker = subprocess.Popen(
+                [*PYTHON, "stagectl.launch.sky_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                start_new_session=True,
+                pass_fds=[keep] if keep >= 0 else [],
+            )
+        except OSError as error:
+            raise UnreachableError(f"no process that talks to SkyPilot can be started ({call}): {error}") from None
         assert worker.stdin is not None
         with contextlib.suppress(BrokenPipeError), worker.stdin as pipe:  # one that has died does not answer, either
             pipe.write(json.dumps({"call": call, **arguments}).encode())  # an argument or a file would show secrets

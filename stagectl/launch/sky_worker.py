@@ -25,7 +25,10 @@ def main() -> int:
     """0 with `{"value": …}` on standard output, 1 with `{"error": …}`; `tail` prints the job's output instead."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # SkyPilot prints as it likes
-    request = json.load(sys.stdin)
+    asked = sys.stdin.read()
+    if not asked:  # whoever was about to ask has ended
+        return 1
+    request = json.loads(asked)
     call = request.pop("call")
     try:
         if call == "tail":

@@ -152,7 +152,7 @@ class EventLog:
     def close(self) -> None:
         if self._lock.fd >= 0:
             os.fsync(self._lock.fd)
-        self._lock.release()
+        self._lock.give_up()
 
     def __enter__(self) -> EventLog:
         return self

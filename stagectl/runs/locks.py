@@ -51,9 +51,18 @@ class FileLock:
         return True
 
     def release(self) -> None:
+        """Close it; a process that the descriptor was handed on to goes on holding the lock."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def give_up(self) -> None:
+        """Release it for everybody: a process that is just being started has all descriptors for an instant."""
+        if self.fd >= 0 and _OFD:
+            fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _request(fcntl.F_UNLCK))
+        elif self.fd >= 0:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+        self.release()
 
     def __enter__(self) -> FileLock:
         return self

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from stagectl.errors import JobError
+from stagectl.job.training import PYTHON
 from stagectl.launch.cluster import CodeOptions, start
-from stagectl.launch.sky import SkyPilot, UnreachableError
+from stagectl.launch.sky import Place, SkyPilot, UnreachableError
 from stagectl.recipe import load_recipe
 from stagectl.runs.paths import runs_folder
 
@@ -70,6 +72,17 @@ def test_a_launch_that_skypilot_refuses_leaves_no_run(
     launch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not launched(tmp_path, monkeypatch, launch)
+
+
+def test_a_worker_whom_nobody_asks_since_its_follower_was_killed_ends_without_a_word() -> None:
+    done = subprocess.run([*PYTHON, "stagectl.launch.sky_worker"], input=b"", capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+
+
+def test_a_process_that_cannot_be_started_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stagectl.launch.sky.PYTHON", ("/nowhere/python",))
+    with pytest.raises(UnreachableError, match=r"no process that talks to SkyPilot can be started \(look\)"):
+        SkyPilot().look(Place("r-1", "r-1"), 1)
 
 
 def test_a_task_that_makes_no_sense_to_skypilot_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stagectl.runs import FileLock, is_locked
+from stagectl.runs import EventLog, FileLock, is_locked
 
 
 def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
@@ -24,6 +24,26 @@ def test_releasing_what_is_not_held_is_nothing(tmp_path: Path) -> None:
     with lock:
         assert lock.acquire()
     assert not is_locked(tmp_path / "lock")
+
+
+def test_a_lock_that_is_given_up_is_free_though_a_process_that_is_being_started_has_its_descriptor(
+    tmp_path: Path,
+) -> None:
+    first, second = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    assert first.acquire()
+    started = os.dup(first.fd)
+    first.give_up()
+    assert second.acquire()
+    second.release()
+    os.close(started)
+
+
+def test_an_event_log_that_is_closed_can_be_opened_while_processes_are_being_started(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl", attempt=1)
+    started = os.dup(log._lock.fd)
+    log.close()
+    EventLog(tmp_path / "events.jsonl", attempt=1).close()
+    os.close(started)
 
 
 def test_a_file_that_is_not_there_is_not_locked_and_looking_makes_none(tmp_path: Path) -> None:
