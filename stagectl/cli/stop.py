@@ -33,7 +33,7 @@ def command(
         return
     local.request_stop(paths, grace)
     say(f"asked {paths.run_id} to save a checkpoint and end")
-    status = await_end(paths) if away else local.await_stop(paths, grace)
+    status = await_end(paths, say) if away else local.await_stop(paths, grace)
     state, detail = judge(status, read_liveness(paths))
     newest = status.checkpoints[-1]["path"] if status.checkpoints else ""
     checkpoint = f" · checkpoint {newest if away else paths.folder / newest}" if newest else ""

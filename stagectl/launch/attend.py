@@ -15,12 +15,13 @@ from typing import Any
 
 from stagectl.errors import JobError, StagectlError
 from stagectl.launch.sky import Place, Sky, UnreachableError
-from stagectl.launch.submit import note_look, submission
+from stagectl.launch.submit import note_look, note_unreachable, submission
 from stagectl.runs import RunPaths, make_folder, read_json, read_status, write_json
 from stagectl.runs.away import has_ended
 
 STEP_SECONDS = 1.0
 LOOK_SECONDS = 60.0
+CHECK_SECONDS = 5.0  # after a look that said that the job is over
 ANSWER_SECONDS = 60.0  # beyond a stop's grace time
 LONGEST_PAUSE = 60.0
 BEFORE_TRAINING = frozenset({"INIT", "UP", "PENDING", "SETTING_UP"})  # what a cluster, or a job on one, is then
@@ -33,7 +34,8 @@ class Attendant:
     Attributes:
         place: Where the job is.
         job: The job's number, once `started` has told it.
-        begun: The job has told an event since it was submitted; the follower sets it.
+        begun: The job has told an event since it was submitted.
+        reached: SkyPilot has answered since this began.
         ended_looks: How many looks in a row said that the job is over; the follower may count anew.
         cancelled: Why the job or its launch was cancelled here, where it was.
     """
@@ -43,7 +45,7 @@ class Attendant:
         self.clock = clock
         self.place = Place(**record["place"])
         self.job: int | None = None
-        self.begun = False
+        self.begun = self.reached = False
         self.ended_looks = 0
         self.cancelled = ""
         self._paths = paths
@@ -76,6 +78,12 @@ class Attendant:
         """The launch is done, also one that was given up too late; its machine is looked at first."""
         self.job, self.cancelled = job, ""
         self._next_look = self.clock()
+
+    def told(self) -> None:
+        """The job has told an event; at its first one what SkyPilot said of it is no longer so."""
+        if not self.begun:
+            self.begun = True
+            self._next_look = self.clock()
 
     def look_if_due(self) -> None:
         """Look once a minute; one that fails is none."""
@@ -110,9 +118,18 @@ class Attendant:
             self._next_look = self.clock() + LOOK_SECONDS
             if self.job is None and self.place.cluster is None:
                 return ""  # a managed job that is only being sent
-            look = self._sky.look(self.place, self.job)
+            try:
+                look = self._sky.look(self.place, self.job)
+            except UnreachableError:
+                note_unreachable(self._paths, round(time.time(), 3))
+                raise
+            self.reached = True
             note_look(self._paths, look, round(time.time(), 3))
-            self.ended_looks = self.ended_looks + 1 if self.job is not None and has_ended(look.state) else 0
+            if self.job is None or not has_ended(look.state):
+                self.ended_looks = 0
+            else:
+                self.ended_looks += 1
+                self._next_look = self.clock() + CHECK_SECONDS
             return look.state
 
     def _serve_stop(self, stop: _Request) -> float:
@@ -140,11 +157,9 @@ class Attendant:
 
     def _stop_silent(self, stop: _Request, time_for_it: float) -> float:
         """As `_serve_stop`, for a job that has told nothing yet: one that is still to begin need not be asked."""
-        if self.look() in BEFORE_TRAINING:
-            return self._cancel(NOT_STARTED)
-        if self.clock() < stop.since + time_for_it:
-            return 2.0
-        return self._cancel(f"cancelled: it told nothing within {time_for_it:g} s of the request to stop")
+        if self.clock() >= stop.since + time_for_it:
+            return self._cancel(f"cancelled: it told nothing within {time_for_it:g} s of the request to stop")
+        return self._cancel(NOT_STARTED) if self.look() in BEFORE_TRAINING else 2.0
 
     def _serve_advance(self, advance: _Request) -> float:
         """Bring it once there is somebody to take it, and take it away here; as `_serve_stop`."""

@@ -130,7 +130,13 @@ def note_look(paths: RunPaths, look: Look, now: float) -> None:
         machines = record.get("machines", [])
         if look.machine is not None:
             machines = _with(machines, {**look.machine, "since": max(look.machine.get("since") or now, record["time"])})
-        note(paths, seen={"state": look.state, "time": now}, machines=machines)
+        note(paths, seen={"state": look.state, "time": now}, machines=machines, unreachable=None)
+
+
+def note_unreachable(paths: RunPaths, now: float) -> None:
+    """Keep since when SkyPilot has not answered, until it does."""
+    with _writing:
+        note(paths, unreachable=submission(paths).get("unreachable") or now)
 
 
 def _find(sky: Sky, place: Place) -> int | None:

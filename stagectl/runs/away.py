@@ -49,6 +49,7 @@ class Away:
         submitted: When.
         state: What SkyPilot said of the job last, in its words; empty before the first word.
         seen: When it said that.
+        unreachable: Since when it has not answered; 0 where it has.
         followed: When the process that follows the run began to.
         machines: One after the other; a recovery brings another one.
         over: Whether its end was seen, and what it held given back.
@@ -62,6 +63,7 @@ class Away:
     submitted: float
     state: str
     seen: float
+    unreachable: float
     followed: float
     machines: tuple[Machine, ...]
     over: bool
@@ -87,6 +89,7 @@ def read_away(identity: Mapping[str, Any]) -> Away | None:
             submitted=float(record["time"]),
             state=_said(record),
             seen=float(record.get("seen", {}).get("time", 0)),
+            unreachable=float(record.get("unreachable") or 0),
             followed=float(record.get("followed", 0)),
             machines=tuple(Machine(**machine) for machine in record.get("machines", ())),
             over="over" in record,

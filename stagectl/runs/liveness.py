@@ -86,16 +86,18 @@ def elapsed(status: RunStatus, state: State, now: float) -> float:
 
 def age(seconds: float) -> str:
     """`40 s ago`, `3 min ago`, `5 h ago`; clocks that differ make no time negative."""
-    total = int(max(0.0, seconds))
-    for unit, word in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if total >= unit:
-            return f"{total // unit} {word} ago"
-    return f"{total} s ago"
+    return f"{_span(seconds)} ago"
+
+
+def unanswered(away: Away, now: float) -> str:
+    """For how long SkyPilot has not answered whoever follows the run; empty where it does."""
+    return f"SkyPilot's API server has not answered for {_span(now - away.unreachable)}" if away.unreachable else ""
 
 
 def _judge_away(status: RunStatus, away: Away, now: float, *, followed: bool) -> tuple[Going, str]:
     """The state of a run on a cluster whose end is not known here: only SkyPilot and the job can tell that."""
     said = f"SkyPilot said {shown_state(away.state)} {age(now - away.seen)}" if away.state else ""
+    said = "; ".join(filter(None, (said, unanswered(away, now) if followed else "")))
     submitted = f"submitted {age(now - away.submitted)}"
     if not followed and now - away.submitted >= FIRST_SECONDS:
         return "unfollowed", f"{said or submitted}; `stagectl status {status.run_id}` catches up"
@@ -110,5 +112,13 @@ def _judge_away(status: RunStatus, away: Away, now: float, *, followed: bool) ->
     if quiet > STALL_SECONDS:
         return "stalled", f"no event for {(now - status.last_time) // 60:.0f} min; {said or submitted}"
     catching_up = "catching up; " if 0 < away.seen < away.followed else ""
-    odd = catching_up or (away.state and away.state != "RUNNING")
+    odd = catching_up or away.unreachable or (away.state and away.state != "RUNNING")
     return ("running" if status.ready else "starting"), f"{catching_up}{said}" if odd else ""
+
+
+def _span(seconds: float) -> str:
+    total = int(max(0.0, seconds))
+    for unit, word in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if total >= unit:
+            return f"{total // unit} {word}"
+    return f"{total} s"

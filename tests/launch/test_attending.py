@@ -88,6 +88,34 @@ def test_a_look_that_fails_changes_nothing(home: Path) -> None:
     assert run.seen["state"] == "RUNNING"
 
 
+def test_since_when_skypilot_has_not_answered_is_kept_until_it_does(home: Path) -> None:
+    run = Attended(down={"look": 2}).begun()
+    run.pass_seconds(1)
+    since = submission(run.paths)["unreachable"]
+    assert since >= submission(run.paths)["time"]
+    run.pass_seconds(60)
+    assert run.server.down == {"look": 0}
+    assert submission(run.paths)["unreachable"] == since
+    run.pass_seconds(60)
+    assert submission(run.paths)["unreachable"] is None
+
+
+def test_a_job_is_looked_at_as_soon_as_it_tells_its_first_event(home: Path) -> None:
+    run = Attended(states={1: ["SETTING_UP", "RUNNING"]})
+    run.attendant.started(1)
+    run.pass_seconds(10)
+    assert run.seen["state"] == "SETTING_UP"
+    run.attendant.told()
+    run.pass_seconds(1)
+    assert run.seen["state"] == "RUNNING"
+
+
+def test_a_job_that_seems_over_is_looked_at_again_soon(home: Path) -> None:
+    run = Attended(states={1: ["FAILED_SETUP"]}).begun()
+    run.pass_seconds(12)
+    assert run.attendant.ended_looks == 3
+
+
 def test_a_machine_is_noted_once_and_another_one_after_it(home: Path) -> None:
     run = Attended(machine=MACHINE).begun()
     run.pass_seconds(121)
@@ -259,6 +287,20 @@ def test_what_fails_in_an_unforeseen_way_is_said_and_tried_again(
     assert len(run.server.brought) == 1
     assert run.seen["state"] == "RUNNING"
     assert "stagectl: BrokenPipeError: [Errno 32] Broken pipe\n" in capsys.readouterr().err
+
+
+def test_a_stop_does_not_wait_for_ever_for_what_skypilot_cannot_say(home: Path) -> None:
+    class Blind(FakeSky):
+        def look(self, place: Place, job: int | None) -> Look:
+            raise JobError("SkyPilot says: no status")
+
+    run = Attended(Blind)
+    run.attendant.job = 1
+    run.ask("stop", grace=10)
+    run.pass_seconds(69)
+    assert run.server.states == {}
+    run.pass_seconds(60)
+    assert run.server.states == {1: ["CANCELLED"]}
 
 
 def test_a_stop_while_the_launch_is_under_way_gives_it_up_even_if_the_server_is_down_at_first(home: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -179,28 +178,6 @@ def test_a_job_that_lingers_after_the_runs_end_is_not_waited_for_for_ever(paths:
     follow(paths, Lingering(server), lambda _: None, lambda: seconds[0])
     assert server.gone == ["r-1"]
     assert 30 < seconds[0] < 100
-
-
-def test_output_that_hangs_when_the_job_is_over_is_read_once_more(
-    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("stagectl.launch.attend.STEP_SECONDS", 0.001)
-    monkeypatch.setattr("stagectl.launch.attend.LOOK_SECONDS", 0.0)
-
-    class Hanging(FakeSky):
-        tails = 0
-
-        def tail(self, place: Place, job: int) -> Any:
-            self.tails += 1
-            if self.tails == 1:
-                yield from (FIRST, event(2))
-                yield from itertools.repeat("", 10**9)
-            yield from (FIRST, event(2), end(3))
-
-    server = FakeServer(states={1: ["FAILED"]})
-    submit(paths, PLACE, dict, FakeSky(server))
-    follow(paths, Hanging(server), lambda _: None)
-    assert read_events(paths.events)[-1]["message"] == "all done"
 
 
 def test_a_run_whose_files_there_were_lost_is_here_what_its_job_tells(paths: RunPaths) -> None:

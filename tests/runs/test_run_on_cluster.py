@@ -80,6 +80,11 @@ VERDICTS = [
     (READY, followed(), 60.0, "running", ""),
     (READY, followed("HIBERNATING", 50.0), 60.0, "running", "SkyPilot said unknown (HIBERNATING) 10 s ago"),
     (READY, followed("RECOVERING", 50.0), 60.0, "recovering", "SkyPilot said RECOVERING 10 s ago; it brings the job"),
+    # nobody answers whoever follows it
+    (MADE, followed(unreachable=20.0), 60.0, "starting", "SkyPilot's API server has not answered for 40 s"),
+    (READY, followed("RUNNING", 40.0, unreachable=50.0), 170.0, "running", "has not answered for 2 min"),
+    (READY, followed("RUNNING", 50.0, unreachable=None), 60.0, "running", ""),
+    (READY, unfollowed("RUNNING", 50.0, unreachable=50.0), 60.0, "unfollowed", "SkyPilot said RUNNING 10 s ago; `st"),
     # two truths that differ
     (READY, followed("RUNNING", 1000.0), 1010.0, "stalled", "no event for 16 min; SkyPilot said RUNNING 10 s ago"),
     (READY, followed("FAILED", 50.0), 60.0, "stalled", "SkyPilot said FAILED 10 s ago; the run's own end has not come"),
