@@ -201,7 +201,7 @@ def _reached(
     pause, since = PAUSE_SECONDS, math.inf
     while True:
         try:
-            value = call()
+            return call()
         except failure as error:
             attendant.reached |= not isinstance(error, UnreachableError)
             since = min(since, attendant.clock())
@@ -210,9 +210,6 @@ def _reached(
             say_failure(error)
             wait(pause)
             pause = min(2 * pause, longest)
-        else:
-            attendant.reached = True
-            return value
 
 
 if __name__ == "__main__":

@@ -83,13 +83,15 @@ def test_output_that_is_slow_to_begin_is_waited_for_longer(paths: RunPaths, monk
     assert 2 * 60 <= run.seconds < 3 * 60
 
 
-def test_who_never_reaches_a_server_makes_room_for_another_follower(paths: RunPaths) -> None:
+@pytest.mark.parametrize("known", [{}, {"job": 1}])
+def test_who_never_reaches_a_server_makes_room_for_another_follower(paths: RunPaths, known: dict[str, int]) -> None:
     server, now = FakeServer(down={"result": 99, "look": 99}), [0.0]
 
     def wait(seconds: float) -> None:
         now[0] += seconds
 
     submit(paths, PLACE, dict, FakeSky(server))
+    note(paths, **known)
     with pytest.raises(UnreachableError):
         follow(paths, FakeSky(server), wait, lambda: now[0])
     assert 60 <= now[0] < 90
@@ -98,9 +100,11 @@ def test_who_never_reaches_a_server_makes_room_for_another_follower(paths: RunPa
 
 
 def test_who_has_reached_the_server_stays_while_it_is_down(paths: RunPaths) -> None:
-    server, now = FakeServer(output=[[FIRST, event(2)], [FIRST, event(2), end(3)]], down={"look": 40}), [0.0]
+    server, now = FakeServer(output=[[FIRST, event(2)], [], [FIRST, event(2), end(3)]]), [0.0]
 
     def wait(seconds: float) -> None:
+        if not now[0]:
+            server.down["look"] = 40
         now[0] += seconds
 
     submit(paths, PLACE, dict, FakeSky(server))
