@@ -215,6 +215,7 @@ def test_a_live_run_is_not_removed_and_an_ended_one_is(stagectl: Stagectl) -> No
 
 def test_a_folder_whose_id_is_taken_and_which_is_no_run_is_removed_as_run_hints(stagectl: Stagectl) -> None:
     stagectl.folder("half").mkdir(parents=True)
+    (stagectl.folder("half") / "train.log").touch()
     taken = stagectl("run", ENDLESS, "run=half")
     assert (taken.returncode, "stagectl rm half" in taken.stderr) == (6, True)
     assert stagectl("rm", "half").returncode == 0
