@@ -12,6 +12,7 @@
 # settings are not read and not written; /etc/hosts gets a marked line a node, since SkyPilot looks nodes up by name.
 # Two nodes share the machine, so that a task of num_nodes: 2 has two.
 set -euo pipefail
+umask 022 # jobs run as another user
 
 root=${STAGECTL_CLUSTER:-/opt/stagectl-cluster}
 port=${STAGECTL_CLUSTER_PORT:-2222}
@@ -65,6 +66,15 @@ fi
 give 3.10 "$old"
 read -r version prefix < <("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.base_prefix)')
 give "$version" "$prefix"
+
+# ── what the suite has installed, as $root/packages; a copy where the user of the jobs may not read it ──
+installed=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+rm -rf "$root/packages"
+if [ -z "$(runuser -u "$user" -- find "$installed" ! -readable -print -quit 2>&1)" ]; then
+  ln -s "$installed" "$root/packages"
+else
+  cp -a "$installed" "$root/packages" && chmod -R a+rX "$root/packages"
+fi
 ln -sf "$root/python3.10/bin/python3.10" "$root/bin/python3.10"
 cp "$root/uv/bin/uv" "$root/bin/uv"
 cat > "$root/bin/curl" << END
