@@ -51,7 +51,7 @@ def laptop(tmp_path: Path) -> Iterator[Stagectl]:
             command("stop", run["run"], "--grace", "0", timeout=SECONDS)
         if left := allocation(run["run"]):
             subprocess.run(["scancel", left], env=ENVIRONMENT, check=False)
-    for process in processes(str(home)):
+    for process in processes("launch.follow", str(home)):  # SkyPilot's own server is everybody's
         os.kill(process, signal.SIGKILL)
 
 

@@ -93,6 +93,8 @@ chown -R munge: "$root/munge" "$root/munge-run"
 for key in host client; do [ -f "$root/ssh/$key" ] || ssh-keygen -q -t ed25519 -N '' -C stagectl-test -f "$root/ssh/$key"; done
 cp "$root/ssh/client.pub" "$root/ssh/authorized_keys"
 variables="PATH=$root/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin SLURM_CONF=$root/slurm/slurm.conf"
+certificates=/etc/ssl/certs/ca-certificates.crt # uv would take its own otherwise
+if [ -z "${SSL_CERT_FILE:-}" ] && [ -e $certificates ]; then SSL_CERT_FILE=$certificates; fi
 for name in SSL_CERT_FILE UV_INDEX_URL UV_DEFAULT_INDEX PIP_INDEX_URL HTTPS_PROXY; do
   if [ -n "${!name:-}" ]; then variables+=" $name=${!name}"; fi
 done
