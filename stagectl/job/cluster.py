@@ -22,9 +22,9 @@ from stagectl.job.lines import Output, event_line, output_line
 from stagectl.job.member import work
 from stagectl.job.requests import Brought, ask_to_stop, brought_to, heed_sigterm, hold_sigterm
 from stagectl.job.say import say
-from stagectl.job.stored import go_on_under, has_ended, note_submission
+from stagectl.job.stored import SUBMISSION_VARIABLE, go_on_under, has_ended, note_submission
 from stagectl.job.torchrun import find_nodes
-from stagectl.job.training import PYTHON
+from stagectl.job.training import PYTHON, start_process
 from stagectl.recipe import Recipe, read_resolved
 from stagectl.runs import EventReader, RunPaths, create_run, read_events
 from stagectl.runs.paths import runs_folder
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
             signal.signal(signal.SIGTERM, lambda *_: None)  # it ends when node 0 says so, or is gone
             return work(made.folder, recipe, nodes)
         paths = _run(made, recipe)
-        since = note_submission(paths, os.environ.get("STAGECTL_SUBMISSION", paths.run_id), time.time())
+        since = note_submission(paths, os.environ.get(SUBMISSION_VARIABLE, paths.run_id), time.time())
         return _carry(paths, recipe, since)
     except StagectlError as error:
         sys.stderr.write(f"stagectl: {error}\n")
@@ -105,17 +105,9 @@ def _carry(paths: RunPaths, recipe: Recipe, since: float) -> int:
 
 def _start_job(paths: RunPaths, recipe: Recipe) -> subprocess.Popen[bytes]:
     hold_sigterm()
-    log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return subprocess.Popen(
-            [*PYTHON, "stagectl.job", str(paths.folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        return start_process([*PYTHON, "stagectl.job", str(paths.folder)], paths.log)
     finally:
-        os.close(log)
         heed_sigterm(paths, recipe)
 
 

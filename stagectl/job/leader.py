@@ -20,14 +20,13 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
 from typing import Any
 
 from stagectl.errors import JobError
 from stagectl.job.channel import Channel, Message
 from stagectl.job.requests import is_managed
 from stagectl.job.say import say
-from stagectl.job.torchrun import JOIN_SECONDS, NODES_PORT, Nodes, port_of, torchrun_command
+from stagectl.job.torchrun import JOIN_SECONDS, NODES_PORT, Nodes, Start, port_of, torchrun_command
 from stagectl.job.training import KILL_SECONDS, PYTHON, Patience, run_attempt, training_command
 from stagectl.recipe import Recipe
 from stagectl.runs import Beginning, Ending, RunPaths
@@ -35,8 +34,6 @@ from stagectl.runs import Beginning, Ending, RunPaths
 STRANGERS = 16  # so many connections may be open that have not said who they are
 LAST_SECONDS = 30.0  # so long the end waits for a node that is not there, to tell it that the run is over
 TICK_SECONDS = 1.0
-
-Start = Callable[..., tuple[str, ...]]
 
 
 class Leader:

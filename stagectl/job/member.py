@@ -6,13 +6,12 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from stagectl.errors import JobError, StagectlError
 from stagectl.job.channel import Channel, Message
 from stagectl.job.say import say
-from stagectl.job.torchrun import JOIN_SECONDS, NODES_PORT, Nodes, port_of, torchrun_command
+from stagectl.job.torchrun import JOIN_SECONDS, NODES_PORT, Nodes, Start, port_of, torchrun_command
 from stagectl.job.training import PYTHON, end_processes, run_attempt, training_command
 from stagectl.recipe import Recipe
 from stagectl.runs import Beginning, RunPaths, make_folder, read_checkpoint, write_json, write_whole
@@ -20,8 +19,6 @@ from stagectl.runs.paths import runs_folder
 
 RETRY_SECONDS = 1.0
 LINES, MOST = 20, 1 << 14  # of the output that is told of a process that failed: so many lines, at most so many bytes
-
-Start = Callable[..., tuple[str, ...]]
 
 
 def work(

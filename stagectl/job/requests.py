@@ -16,7 +16,12 @@ WORKDIR = "sky_workdir"  # in the home on a node: where SkyPilot brings files to
 
 def brought_to(home: Path, run_id: str) -> Path:
     """The folder on a node that requests are brought to, as they are in the run's own."""
-    return home / WORKDIR / ".stagectl" / run_id / "requests"
+    return inside_of(home / WORKDIR, run_id)
+
+
+def inside_of(workdir: Path, run_id: str) -> Path:
+    """Where requests are in the folder that SkyPilot brings."""
+    return workdir / ".stagectl" / run_id / "requests"
 
 
 def heed_sigterm(paths: RunPaths, recipe: Recipe) -> None:

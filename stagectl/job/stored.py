@@ -11,6 +11,8 @@ from stagectl.errors import JobError
 from stagectl.recipe import Recipe, fingerprint, read_resolved, write_resolved
 from stagectl.runs import RunPaths, is_same_process, read_json, read_status, write_json, write_whole
 
+SUBMISSION_VARIABLE = "STAGECTL_SUBMISSION"  # tells a job on a cluster the name under which it was submitted
+
 
 def stored_recipe(paths: RunPaths, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe that the run keeps, with `KEY=VALUE` laid over it. Raises RecipeError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stagectl.errors import JobError
@@ -14,6 +14,8 @@ PORTS = 5_000
 STARTERS = ("torchrun", "accelerate", "deepspeed", "torch.distributed.run", "torch.distributed.launch")
 SECRETS_VARIABLE = "STAGECTL_NODES_SECRETS"  # two, with a - between them
 NODES_PORT, RANKS_PORT = 20_000, 25_000  # the first ones: where nodes meet, where an attempt's ranks do
+
+Start = Callable[..., tuple[str, ...]]  # makes a node's command, as torchrun_command does
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from socket import socket
 from typing import Any
 
@@ -128,19 +129,17 @@ def _start(
         "WANDB_RUN_ID": paths.run_id,
         "WANDB_RESUME": "allow",
     }
-    log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    return start_process(command, paths.log, cwd=recipe.folder, env=environment)
+
+
+def start_process(command: Sequence[str], log: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """A process that outlives this one's terminal, its output added to a file; `options` are Popen's."""
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    null = subprocess.DEVNULL
     try:
-        return subprocess.Popen(
-            command,
-            cwd=recipe.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        return subprocess.Popen(command, stdin=null, stdout=fd, stderr=fd, start_new_session=True, **options)
     finally:
-        os.close(log)
+        os.close(fd)
 
 
 class Patience:

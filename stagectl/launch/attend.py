@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stagectl.errors import JobError, StagectlError
+from stagectl.job.requests import inside_of
 from stagectl.launch.sky import Place, Sky, UnreachableError
 from stagectl.launch.submit import note_look, note_unreachable, submission
 from stagectl.runs import RunPaths, make_folder, read_json, read_status, write_json
@@ -174,7 +175,7 @@ class Attendant:
 
     def _bring(self, name: str, request: _Request) -> None:
         with tempfile.TemporaryDirectory(prefix="stagectl-") as folder:
-            there = Path(folder) / ".stagectl" / self._paths.run_id / "requests"
+            there = inside_of(Path(folder), self._paths.run_id)
             make_folder(there)
             write_json(there / f"{name}.json", request.content)
             self._sky.bring(self.place, Path(folder))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 from stagectl.errors import StagectlError
+from stagectl.job.stored import SUBMISSION_VARIABLE
 from stagectl.job.torchrun import SECRETS_VARIABLE
 from stagectl.launch.follow import start_follower
 from stagectl.launch.git import Code, at_ref, check_code, check_out, find_code
@@ -84,7 +84,7 @@ def new_place(recipe: Recipe, run_id: str) -> Place:
 
     A run of the same id that was here before may still have jobs there, so that the name is more than the id.
     """
-    launch, name = recipe.launch, f"{run_id}.{secrets.token_hex(3)}"
+    launch, name = recipe.launch, f"{run_id}.{token_hex(3)}"
     if launch.managed or launch.cluster:
         return Place(name, launch.cluster)
     return Place(name, cluster_name(run_id), own=True)
@@ -122,4 +122,4 @@ def packed(paths: RunPaths, place: Place, recipe: Recipe, code: Code, environ: M
     task = task_data(recipe, paths.run_id, code, luggage.folder, wheel, environ)
     if task.get("num_nodes", 1) > 1:
         task["secrets"] = {**task.get("secrets", {}), SECRETS_VARIABLE: f"{token_hex(16)}-{token_hex(16)}"}
-    return {**task, "name": place.name, "envs": {**task.get("envs", {}), "STAGECTL_SUBMISSION": place.name}}
+    return {**task, "name": place.name, "envs": {**task.get("envs", {}), SUBMISSION_VARIABLE: place.name}}

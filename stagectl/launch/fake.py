@@ -57,9 +57,6 @@ class FakeSky:
     def __init__(self, server: FakeServer) -> None:
         self.server = server
 
-    def check(self, task: Mapping[str, Any]) -> None:
-        self._reach("check")
-
     def offer(self, task: Mapping[str, Any]) -> str:
         self._reach("offer")
         return "Fake  1x machine  $ 0.50\n"

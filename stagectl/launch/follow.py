@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from typing import TypeVar
 
 from stagectl.errors import JobError
 from stagectl.job.stored import stored_recipe
-from stagectl.job.training import PYTHON
+from stagectl.job.training import PYTHON, start_process
 from stagectl.launch.attend import Attendant, say_failure
 from stagectl.launch.copy import RunCopy, write_own_end
 from stagectl.launch.sky import Sky, SkyPilot, UnreachableError
@@ -70,18 +69,8 @@ def ensure_followed(paths: RunPaths) -> None:
 def start_follower(paths: RunPaths, lock: FileLock | None = None) -> None:
     """A follower in a session of its own, so that it outlives the terminal. It takes over a lock held here."""
     held = () if lock is None else (lock.fd,)
-    said = os.open(paths.folder / "sky.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        subprocess.Popen(
-            [*PYTHON, "stagectl.launch.follow", str(paths.folder), *map(str, held)],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            pass_fds=held,
-            start_new_session=True,
-        )
-    finally:
-        os.close(said)
+    command = [*PYTHON, "stagectl.launch.follow", str(paths.folder), *map(str, held)]
+    start_process(command, paths.folder / "sky.log", pass_fds=held)
 
 
 def await_end(paths: RunPaths, say: Callable[[str], object]) -> RunStatus:

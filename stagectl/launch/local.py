@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stagectl.errors import Fault, JobError
 from stagectl.job.stored import stored_recipe, stored_trainer
-from stagectl.job.training import PYTHON, signal_group
+from stagectl.job.training import PYTHON, signal_group, start_process
 from stagectl.recipe import Recipe, write_resolved
 from stagectl.runs import (
     ATTEMPT_VARIABLE,
@@ -117,19 +117,11 @@ def start_job(paths: RunPaths, started: Callable[[int], bool], lock: FileLock | 
         JobError: It ended before, without a word about the run's end.
     """
     held = () if lock is None else (lock.fd,)
-    log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    command = [*PYTHON, "stagectl.job", str(paths.folder), *map(str, held)]
+    environment = {name: value for name, value in os.environ.items() if name not in OF_A_TRAINER}
     try:
-        job = subprocess.Popen(
-            [*PYTHON, "stagectl.job", str(paths.folder), *map(str, held)],
-            env={name: value for name, value in os.environ.items() if name not in OF_A_TRAINER},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=held,
-            start_new_session=True,
-        )
+        job = start_process(command, paths.log, env=environment, pass_fds=held)
     finally:
-        os.close(log)
         if lock is not None:
             lock.release()
     _await(lambda: started(job.pid) or job.poll() is not None, START_SECONDS)

@@ -65,9 +65,6 @@ class Sky(Protocol):
     `lock` is a descriptor that stays open as long as what was asked may still be done.
     """
 
-    def check(self, task: Mapping[str, Any]) -> None:
-        """Hold the task against SkyPilot's schema; nothing is sent."""
-
     def offer(self, task: Mapping[str, Any]) -> str:
         """What the task could run on, at which price, and what is chosen: SkyPilot's own table."""
 
@@ -107,9 +104,6 @@ class SkyPilot:
     def __init__(self, *, silent: bool = True) -> None:
         """`silent`: SkyPilot's own messages go nowhere, else to this process's standard error."""
         self._errors = subprocess.DEVNULL if silent else None
-
-    def check(self, task: Mapping[str, Any]) -> None:
-        self._call("check", 60, task=task)
 
     def offer(self, task: Mapping[str, Any]) -> str:
         return str(self._call("offer", 120, task=task))

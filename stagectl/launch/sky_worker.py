@@ -41,12 +41,6 @@ def main() -> int:
     return int("error" in answer)
 
 
-def check(task: dict[str, Any]) -> None:
-    import sky
-
-    sky.Task.from_yaml_config(task)
-
-
 def offer(task: dict[str, Any]) -> str:
     """The optimizer's table; it is only printed, and comes back in no other form."""
     import sky
@@ -185,7 +179,6 @@ def _is_refusal(error: Exception) -> bool:
 
 
 CALLS: dict[str, Callable[..., Any]] = {
-    "check": check,
     "offer": offer,
     "launch": launch,
     "result": result,
