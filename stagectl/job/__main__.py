@@ -17,7 +17,7 @@ from stagectl.errors import DamagedRunError, StagectlError
 from stagectl.job.leader import Leader
 from stagectl.job.requests import heed_sigterm, is_managed, is_taken_away
 from stagectl.job.say import say
-from stagectl.job.stored import has_ended, stored_recipe
+from stagectl.job.stored import stored_recipe, submission_ended
 from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON, adopt_attempt, end_processes, run_attempt, training_command
 from stagectl.recipe import Recipe, fingerprint
@@ -86,7 +86,7 @@ def _run(paths: RunPaths) -> tuple[str, subprocess.Popen[bytes] | None]:
     nodes = find_nodes(recipe, os.environ)
     with contextlib.nullcontext() if nodes is None else Leader(nodes, paths.run_id) as leader:
         run = _Run(paths, recipe, identity.get("accepted_recipes", []), leader)
-        if has_ended(paths):  # SkyPilot, which may not have seen it, started the same job again
+        if submission_ended(paths):  # SkyPilot, which may not have seen it, started the same job again
             return "", None
         return _write_end(paths, run.train()), run.mirror
 

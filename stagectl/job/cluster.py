@@ -22,7 +22,7 @@ from stagectl.job.lines import Output, event_line, output_line
 from stagectl.job.member import work
 from stagectl.job.requests import Brought, ask_to_stop, brought_to, heed_sigterm, hold_sigterm
 from stagectl.job.say import say
-from stagectl.job.stored import SUBMISSION_VARIABLE, go_on_under, has_ended, note_submission
+from stagectl.job.stored import SUBMISSION_VARIABLE, go_on_under, note_submission, submission_ended
 from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON, start_process
 from stagectl.recipe import Recipe, read_resolved
@@ -88,7 +88,7 @@ def _carry(paths: RunPaths, recipe: Recipe, since: float) -> int:
         if (reached := max((event["step"] for event in told), default=0)) > step:
             step, deaths = reached, 0
         if ended and not lines:
-            if job.returncode >= 0 or has_ended(paths):
+            if job.returncode >= 0 or submission_ended(paths):
                 return max(job.returncode, 0)
             if deaths == DEATHS:
                 return 1

@@ -40,7 +40,7 @@ def note_submission(paths: RunPaths, name: str, now: float) -> float:
     return float(identity["submission"]["time"])
 
 
-def has_ended(paths: RunPaths) -> bool:
+def submission_ended(paths: RunPaths) -> bool:
     """Whether the run has ended since it was submitted to its cluster last; a run that is not on one has not."""
     ended, submission = read_status(paths).ended, read_json(paths.identity).get("submission")
     return ended is not None and submission is not None and ended["seq"] > submission["after"]

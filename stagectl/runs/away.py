@@ -12,8 +12,6 @@ from typing import Any, Literal
 from stagectl.errors import DamagedRunError
 from stagectl.runs.events import Event
 
-Standing = Literal["going", "ended", "over"]  # over: what it held there is given back, too
-
 KEY = "sky"  # in the identity: place, request, job, seen, machines, …
 ENDED_STATES = frozenset({"SUCCEEDED", "CANCELLED", "GONE"})  # and all that begin with FAILED
 KNOWN_STATES = ENDED_STATES | {
@@ -100,8 +98,11 @@ def read_away(identity: Mapping[str, Any]) -> Away | None:
         raise DamagedRunError(message) from error
 
 
-def standing(away: Away, ended: Event | None) -> Standing:
-    """Where a run stands whose last end is that one, if it has any; the end of an earlier submission is none."""
+def standing(away: Away, ended: Event | None) -> Literal["going", "ended", "over"]:
+    """Where a run stands whose last end is that one, if it has any; the end of an earlier submission is none.
+
+    It is over once what it held there is given back, too.
+    """
     if ended is None or ended["seq"] <= away.after:
         return "going"
     return "over" if away.over else "ended"

@@ -16,7 +16,7 @@ import pytest
 from stagectl.job.cluster import DEATHS
 from stagectl.job.lines import Output, read_line
 from stagectl.job.requests import Brought, brought_to
-from stagectl.job.stored import has_ended, note_submission
+from stagectl.job.stored import note_submission, submission_ended
 from stagectl.recipe import load_recipe, write_resolved
 from stagectl.runs import EventLog, RunPaths, create_run, folded, read_events, read_json, write_json
 from tests.job.luggage import pack
@@ -127,16 +127,16 @@ def test_a_submission_that_goes_on_on_another_machine_keeps_its_time_and_what_it
 ) -> None:
     paths, _, _ = asked
     assert note_submission(paths, "r-1", 100.0) == 100.0
-    assert not has_ended(paths)
+    assert not submission_ended(paths)
     with EventLog(paths.events, attempt=1) as log:
         log.append("run_ended", outcome="failed", message="")
-    assert has_ended(paths)
+    assert submission_ended(paths)
     assert note_submission(paths, "r-1", 200.0) == 100.0
-    assert has_ended(paths)
+    assert submission_ended(paths)
     assert note_submission(paths, "r-1.2", 300.0) == 300.0
-    assert not has_ended(paths)
+    assert not submission_ended(paths)
     assert note_submission(paths, "r-1.2", 400.0) == 300.0
-    assert not has_ended(paths)
+    assert not submission_ended(paths)
 
 
 def test_a_trainer_that_fails_fails_the_clusters_job(tmp_path: Path) -> None:
