@@ -33,6 +33,7 @@ with stagectl.attach() as session:
 print("no end", end="")
 sys.exit({code})
 """
+ENDLESS = TRAIN.format(code=0).replace("range(100, 400, 100)", "iter(int, 1)")  # for ever
 CURRICULUM = "{min_episodes: 1, performance_threshold: 0.5, stages: [a, b]}"
 
 
@@ -101,13 +102,14 @@ def test_a_run_that_has_ended_and_is_started_again_by_skypilot_is_told_again_and
 def test_a_run_that_was_stopped_and_is_submitted_again_goes_on_and_is_told_from_its_beginning(
     tmp_path: Path, home: Path
 ) -> None:
-    luggage = make(tmp_path, TRAIN.format(code=0), ", timeout_hours: 0.000001")
+    luggage = make(tmp_path, ENDLESS, ", timeout_hours: 0.000001")
     first = told(start(luggage).communicate(timeout=60)[0])[0]
     assert first[-1]["outcome"] == "stopped"
     paths = RunPaths(home / ".stagectl" / "runs" / "r-1")
     write_json(paths.advance_request, {"to": "b", "time": 1.0})  # it is not asked of the second job
     recipe = luggage / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("timeout_hours: 1.0e-06", "timeout_hours: 100"))
+    (tmp_path / "code" / "mine.py").write_text(TRAIN.format(code=0))
     second = told(start(luggage, "r-1.2").communicate(timeout=60)[0])[0]
     assert second[: len(first)] == first
     assert second[-1]["outcome"] == "completed"
@@ -148,8 +150,7 @@ def test_a_trainer_that_fails_fails_the_clusters_job(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["SIGTERM", "timeout_hours"])
 def test_a_cancelled_job_and_one_whose_time_is_over_stop_as_a_run_stops(tmp_path: Path, how: str) -> None:
-    script = TRAIN.format(code=0).replace("range(100, 400, 100)", "__import__('itertools').repeat(1)")
-    job = start(make(tmp_path, script, ", timeout_hours: 0.000001" if how == "timeout_hours" else ""))
+    job = start(make(tmp_path, ENDLESS, ", timeout_hours: 0.000001" if how == "timeout_hours" else ""))
     lines = []
     with job:
         assert job.stdout is not None
@@ -221,9 +222,7 @@ def test_a_request_that_is_still_on_its_way_is_taken_once_it_is_whole(asked: tup
 
 
 def test_a_job_stops_by_a_request_that_is_brought_to_its_machine(tmp_path: Path, home: Path) -> None:
-    job = start(
-        make(tmp_path, TRAIN.format(code=0).replace("range(100, 400, 100)", "__import__('itertools').repeat(1)"))
-    )
+    job = start(make(tmp_path, ENDLESS))
     folder = brought_to(home, "r-1")
     folder.mkdir(parents=True)
     lines = []
