@@ -111,6 +111,15 @@ def show_task(recipe: Recipe) -> None:
     yaml.dump(planned_task(recipe), sys.stdout, Plain, sort_keys=False, allow_unicode=True)
 
 
+def say_what_stops(recipe: Recipe, code: tuple[str | None, bool]) -> None:
+    """Tell what would stop a launch now. Raises RefusedTaskError. `code`: --git-ref and --skip-git-check."""
+    from stagectl.launch.cluster import CodeOptions, hindrances
+    from stagectl.launch.sky import SkyPilot
+
+    for error in hindrances(recipe, SkyPilot(), CodeOptions(*code)):
+        say(f"a launch would stop now: {error}")
+
+
 def resume_on_cluster(paths: RunPaths, recipe: Recipe, code: tuple[str | None, bool], *, accept: bool) -> None:
     """Go on with a run that is on a cluster, or was about to be. `code`: --git-ref and --skip-git-check."""
     from stagectl.launch.cluster import CodeOptions

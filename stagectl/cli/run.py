@@ -23,6 +23,7 @@ from stagectl.cli.cluster import (
     ask_first,
     copies_of,
     resume_on_cluster,
+    say_what_stops,
     show_task,
     start_on_cluster,
     with_cluster_options,
@@ -101,7 +102,7 @@ def command(
         loaded = _load(recipe, laid_over, start, only)
         loaded = with_cluster_options(loaded, (gpus, nodes, cpus, spot, timeout_hours))
         if dry_run:
-            _show_plan(loaded, output)
+            _show_plan(loaded, (git_ref, skip_git_check), output)
             return
         ask_first(loaded, copies, git_ref, confirm=confirm, yes=yes)
         if copies > 1:
@@ -204,10 +205,16 @@ def _print_id(run_id: str, output: Output) -> None:
         sys.stdout.write(f"{run_id}\n")
 
 
-def _show_plan(recipe: Recipe, output: Output) -> None:
+def _show_plan(recipe: Recipe, code: tuple[str | None, bool], output: Output) -> None:
     if recipe.launch.backend == "sky" and output == "table":
         show_task(recipe)
-        return
+    else:
+        _show_stages(recipe, output)
+    if recipe.launch.backend == "sky":
+        say_what_stops(recipe, code)
+
+
+def _show_stages(recipe: Recipe, output: Output) -> None:
     from stagectl.launch.plan import plan_data
 
     plan = plan_data(recipe)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -15,9 +15,9 @@ from stagectl.job.stored import SUBMISSION_VARIABLE
 from stagectl.job.torchrun import SECRETS_VARIABLE
 from stagectl.launch.follow import start_follower
 from stagectl.launch.git import Code, at_ref, check_code, check_out, find_code
-from stagectl.launch.sky import Place, Sky, UnreachableError
+from stagectl.launch.sky import Place, RefusedTaskError, Sky, UnreachableError
 from stagectl.launch.submit import submission, submit
-from stagectl.launch.task import cluster_name, redacted, task_data
+from stagectl.launch.task import cluster_name, named_secrets, redacted, task_data
 from stagectl.launch.wheel import build_wheel
 from stagectl.recipe import Recipe, write_resolved
 from stagectl.runs import RunPaths, create_run, make_folder, new_run_id, write_whole
@@ -43,6 +43,28 @@ def planned_task(recipe: Recipe, environ: Mapping[str, str] = os.environ) -> dic
     known = {**dict.fromkeys(recipe.launch.task.get("secrets", ()), "not set"), **environ}
     code = find_code(recipe.folder)
     return redacted(task_data(recipe, run_id, code, Path(f"RUN/{run_id}/luggage"), "stagectl.whl", known))
+
+
+def hindrances(
+    recipe: Recipe, sky: Sky, options: CodeOptions, environ: Mapping[str, str] = os.environ
+) -> Iterator[StagectlError]:
+    """What would stop a launch from here and now, though the recipe is fine.
+
+    Raises:
+        RefusedTaskError: SkyPilot's schema refuses the task.
+    """
+    checks: list[Callable[[], object]] = [
+        lambda: checked_code(recipe.folder, options),
+        lambda: named_secrets(recipe, environ),
+        lambda: sky.check(planned_task(recipe, environ)),
+    ]
+    for check in checks:
+        try:
+            check()
+        except RefusedTaskError:
+            raise
+        except StagectlError as error:
+            yield error
 
 
 def start(recipe: Recipe, sky: Sky, options: CodeOptions, environ: Mapping[str, str] = os.environ) -> RunPaths:

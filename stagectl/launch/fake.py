@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stagectl.errors import JobError
-from stagectl.launch.sky import Look, Place, UnreachableError
+from stagectl.launch.sky import Look, Place, RefusedTaskError, UnreachableError
 
 
 @dataclass(slots=True)
@@ -24,6 +24,7 @@ class FakeServer:
         machine: The machine that it tells of.
         output: What `tail` gives: one list of pieces a connection, the last for good.
         down: The calls that find the server gone, by name, and how often each does.
+        cannot_read: What SkyPilot says to a task that makes no sense to it.
         refuses: What the server says to a launch that it does not accept.
         fails: What it says to `result`, where an accepted launch comes to nothing.
         brought: The files that `bring` brought, by their paths: one dictionary a call.
@@ -36,6 +37,7 @@ class FakeServer:
     states: dict[int, list[str]] = field(default_factory=dict)
     output: list[list[str]] = field(default_factory=lambda: [[]])
     down: dict[str, int] = field(default_factory=dict)
+    cannot_read: str = ""
     refuses: str = ""
     fails: str = ""
     machine: Mapping[str, Any] | None = None
@@ -57,11 +59,17 @@ class FakeSky:
     def __init__(self, server: FakeServer) -> None:
         self.server = server
 
+    def check(self, task: Mapping[str, Any]) -> None:
+        self._reach("check")
+        if self.server.cannot_read:
+            raise RefusedTaskError(f"SkyPilot says: {self.server.cannot_read}")
+
     def offer(self, task: Mapping[str, Any]) -> str:
         self._reach("offer")
         return "Fake  1x machine  $ 0.50\n"
 
     def launch(self, task: Mapping[str, Any], place: Place, lock: int) -> str:
+        self.check(task)
         self._reach("launch")
         if self.server.refuses:
             raise JobError(f"SkyPilot says: {self.server.refuses}")

@@ -32,6 +32,13 @@ class UnreachableError(JobError):
     kind = "unreachable"
 
 
+class RefusedTaskError(JobError):
+    """SkyPilot cannot read the task: something in the recipe's launch block makes no sense to it."""
+
+    exit_code = 2
+    kind = "recipe"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a run's job is.
@@ -64,6 +71,9 @@ class Sky(Protocol):
 
     `lock` is a descriptor that stays open as long as what was asked may still be done.
     """
+
+    def check(self, task: Mapping[str, Any]) -> None:
+        """Hold the task against SkyPilot's schema, without a server. Raises RefusedTaskError."""
 
     def offer(self, task: Mapping[str, Any]) -> str:
         """What the task could run on, at which price, and what is chosen: SkyPilot's own table."""
@@ -98,12 +108,18 @@ class Sky(Protocol):
         """Give the cluster back; that it is gone already is fine."""
 
 
+FAILURES = {kind.kind: kind for kind in (JobError, UnreachableError, RefusedTaskError)}
+
+
 class SkyPilot:
     """The real one."""
 
     def __init__(self, *, silent: bool = True) -> None:
         """`silent`: SkyPilot's own messages go nowhere, else to this process's standard error."""
         self._errors = subprocess.DEVNULL if silent else None
+
+    def check(self, task: Mapping[str, Any]) -> None:
+        self._call("check", 120, task=task)
 
     def offer(self, task: Mapping[str, Any]) -> str:
         return str(self._call("offer", 120, task=task))
@@ -163,8 +179,7 @@ class SkyPilot:
         except ValueError:
             raise UnreachableError(f"the process that talks to SkyPilot ended without an answer ({call})") from None
         if "error" in answer:
-            kind = UnreachableError if answer["unreachable"] else JobError
-            raise kind(answer["error"], hint=answer["hint"])
+            raise FAILURES[answer["kind"]](answer["error"], hint=answer["hint"])
         return answer["value"]
 
     def _start(self, call: str, *, keep: int = -1, **arguments: Any) -> subprocess.Popen[bytes]:

@@ -21,6 +21,10 @@ from stagectl.launch.sky_look import look, managed_jobs
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
+class TaskError(Exception):
+    """SkyPilot cannot read the task."""
+
+
 def main() -> int:
     """0 with `{"value": …}` on standard output, 1 with `{"error": …}`; `tail` prints the job's output instead."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -36,9 +40,14 @@ def main() -> int:
         answer = {"value": CALLS[call](**request)}
     except Exception as error:
         answer = _failure(error)
-        answer["unreachable"] |= call == "launch" and not _is_refusal(error)
+        if call == "launch" and not _is_refusal(error):
+            answer["kind"] = "unreachable"
     _say(answers, json.dumps(answer) + "\n")
     return int("error" in answer)
+
+
+def check(task: dict[str, Any]) -> None:
+    _read(task)
 
 
 def offer(task: dict[str, Any]) -> str:
@@ -46,7 +55,7 @@ def offer(task: dict[str, Any]) -> str:
     import sky
 
     with sky.Dag() as dag:
-        sky.Task.from_yaml_config({key: task[key] for key in ("name", "resources", "num_nodes") if key in task})
+        _read({key: task[key] for key in ("name", "resources", "num_nodes") if key in task})
     table = io.StringIO()
     sky.stream_and_get(sky.optimize(dag), output_stream=table)
     return COLOUR.sub("", table.getvalue())
@@ -55,7 +64,7 @@ def offer(task: dict[str, Any]) -> str:
 def launch(task: dict[str, Any], place: dict[str, Any]) -> str:
     import sky
 
-    made = sky.Task.from_yaml_config(task)
+    made = _read(task)
     if place["cluster"] is None:
         return str(sky.jobs.launch(made, name=place["name"], **_top_level()))
     return str(sky.launch(made, cluster_name=place["cluster"]))
@@ -130,6 +139,15 @@ def down(place: dict[str, Any]) -> None:
         sky.get(sky.down(place["cluster"]))
 
 
+def _read(task: dict[str, Any]) -> Any:
+    import sky
+
+    try:
+        return sky.Task.from_yaml_config(task)
+    except Exception as error:
+        raise TaskError(str(error)) from error
+
+
 def _say(answers: IO[str], text: str) -> None:
     try:
         answers.write(text)
@@ -159,12 +177,16 @@ def _top_level() -> dict[str, Any]:
 def _failure(error: Exception) -> dict[str, Any]:
     if isinstance(error, ModuleNotFoundError) and error.name == "sky":
         message, hint = "SkyPilot is not installed", "pip install 'stagectl[sky]'"
-        return {"error": message, "hint": hint, "unreachable": False}
+        return {"error": message, "hint": hint, "kind": "failed"}
     text = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
     if _is_unreachable(error):
         message, hint = f"SkyPilot's API server does not answer: {text}", "sky api info tells how its server is"
-        return {"error": message, "hint": hint, "unreachable": True}
-    return {"error": f"SkyPilot says: {text}", "hint": "", "unreachable": False}
+        return {"error": message, "hint": hint, "kind": "unreachable"}
+    return {
+        "error": f"SkyPilot says: {text}",
+        "hint": "",
+        "kind": "recipe" if isinstance(error, TaskError) else "failed",
+    }
 
 
 def _is_unreachable(error: Exception) -> bool:
@@ -175,10 +197,13 @@ def _is_unreachable(error: Exception) -> bool:
 
 def _is_refusal(error: Exception) -> bool:
     """Whether nothing is launched for sure: by its type, one of SkyPilot's own among them, it says what was wrong."""
-    return isinstance(error, ImportError | ValueError | TypeError) or type(error).__module__.startswith("sky.")
+    return isinstance(error, TaskError | ImportError | ValueError | TypeError) or type(error).__module__.startswith(
+        "sky."
+    )
 
 
 CALLS: dict[str, Callable[..., Any]] = {
+    "check": check,
     "offer": offer,
     "launch": launch,
     "result": result,

@@ -53,7 +53,7 @@ def task_data(
         **named,
         "resources": _resources(recipe),
         "envs": {**envs, **({"STAGECTL_COMMIT": code.commit} if code.commit else {})},
-        "secrets": _secrets(recipe, environ),
+        "secrets": named_secrets(recipe, environ),
         "file_mounts": {**task.get("file_mounts", {}), there: str(luggage)},
         "setup": _setup(launch.python, task.get("setup"), f"{there}/{wheel}", _extra(recipe)),
         "run": f"cd {_quoted(f'~/sky_workdir/{inside}')}\n"
@@ -76,6 +76,18 @@ def cluster_name(run_id: str) -> str:
     return name if name[0].isalpha() else f"s-{name}"
 
 
+def named_secrets(recipe: Recipe, environ: Mapping[str, str]) -> dict[str, str]:
+    """The values of the secrets that travel. Raises UsageError where one that the recipe names has none."""
+    named = list(recipe.launch.task.get("secrets", ()))
+    missing = [name for name in named if not environ.get(name)]
+    if missing:
+        message = f"launch.secrets names {', '.join(missing)}, which your environment does not have"
+        raise UsageError(message, hint=f"export {missing[0]}=…")
+    if recipe.wandb.enabled and environ.get("WANDB_API_KEY"):
+        named.append("WANDB_API_KEY")
+    return {name: environ[name] for name in named}
+
+
 def _check_nodes(nodes: int, command: Sequence[str]) -> None:
     """Refuse a trainer that cannot train on several nodes."""
     if not command:
@@ -92,17 +104,6 @@ def _resources(recipe: Recipe) -> dict[str, Any]:
     stays = launch.managed or launch.cluster or "autostop" in launch.resources
     knows = not str(launch.resources.get("infra", "")).lower().startswith("slurm")  # which has no autostop
     return {**launch.resources, **({} if stays or not knows else {"autostop": AUTOSTOP})}
-
-
-def _secrets(recipe: Recipe, environ: Mapping[str, str]) -> dict[str, str]:
-    named = list(recipe.launch.task.get("secrets", ()))
-    missing = [name for name in named if not environ.get(name)]
-    if missing:
-        message = f"launch.secrets names {', '.join(missing)}, which your environment does not have"
-        raise UsageError(message, hint=f"export {missing[0]}=…")
-    if recipe.wandb.enabled and environ.get("WANDB_API_KEY"):
-        named.append("WANDB_API_KEY")
-    return {name: environ[name] for name in named}
 
 
 def _setup(python: str | None, own: str | None, wheel: str, extra: str) -> str:

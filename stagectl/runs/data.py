@@ -29,7 +29,7 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
         "backend": status.backend,
         "state": state,
         "detail": detail,
-        "cluster": None if liveness.away is None else _cluster_data(liveness.away, spent, now),
+        "cluster": None if liveness.away is None else _cluster_data(liveness.away, spent, now, followed=liveness.job),
         "created": status.created,
         "elapsed_seconds": round(elapsed(status, state, now), 3),
         "last_event_age_seconds": round(max(0.0, now - status.last_time), 3),
@@ -64,7 +64,7 @@ def transition_data(event: Event) -> dict[str, Any]:
     return {key: event.get(key) for key in TRANSITION_KEYS}
 
 
-def _cluster_data(away: Away, spent: Spending | None, now: float) -> dict[str, Any]:
+def _cluster_data(away: Away, spent: Spending | None, now: float, *, followed: bool) -> dict[str, Any]:
     machine = away.machine
     return {
         "infra": machine and machine.infra,
@@ -73,6 +73,7 @@ def _cluster_data(away: Away, spent: Spending | None, now: float) -> dict[str, A
         "job": away.job,
         "state": shown_state(away.state) if away.state else None,
         "state_age_seconds": round(max(0.0, now - away.seen), 3) if away.state else None,
+        "unanswered_seconds": round(max(0.0, now - away.unreachable), 3) if followed and away.unreachable else None,
         "hourly": machine and machine.hourly,
         "spent": spent and round(spent.total, 4),
     }

@@ -34,7 +34,7 @@ def recipe(tmp_path: Path) -> Path:
 def test_a_dry_run_prints_the_task_without_its_secrets(
     recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TOKEN", "hunter2")
+    launching(monkeypatch)
     assert run_command(["run", str(recipe), "--dry-run", "--gpus", "4", "--nodes", "1", "--spot"]) == 0
     shown = capsys.readouterr().out
     assert "hunter2" not in shown
@@ -45,9 +45,26 @@ def test_a_dry_run_prints_the_task_without_its_secrets(
     assert task["secrets"] == {"TOKEN": "<hidden>"}
 
 
-def test_a_dry_run_needs_no_secret(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["run", str(recipe), "--dry-run"]) == 0
-    assert "TOKEN" in capsys.readouterr().out
+def test_a_dry_run_needs_no_secret_no_commit_and_no_skypilot_and_says_what_a_launch_would_stop_at(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launching(monkeypatch).down["check"] = 1
+    monkeypatch.delenv("TOKEN")
+    assert run_command(["run", str(recipe), "--dry-run", "--git-ref", "nowhere"]) == 0
+    shown = capsys.readouterr()
+    assert "TOKEN" in shown.out
+    stops = [line.removeprefix("a launch would stop now: ") for line in shown.err.splitlines()]
+    assert [stop.split()[0] for stop in stops] == ["--git-ref", "launch.secrets", "SkyPilot's"]
+
+
+def test_a_dry_run_of_a_task_that_skypilot_cannot_read_fails_as_the_launch_would(
+    recipe: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launching(monkeypatch).cannot_read = "Invalid task"
+    for dry in (["--dry-run"], []):
+        assert run_command(["run", str(recipe), "--skip-git-check", *dry]) == 2
+        assert "SkyPilot says: Invalid task" in capsys.readouterr().err
+    assert list(runs_folder().iterdir()) == []
 
 
 def test_a_secret_that_is_not_set_stops_the_launch_and_leaves_no_run(
@@ -159,7 +176,10 @@ def test_validate_refuses_what_no_cluster_can_train(recipe: Path, capsys: pytest
     assert "the bundled trainer trains in one process" in capsys.readouterr().err
 
 
-def test_a_plan_as_json_has_the_task(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_as_json_has_the_task(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launching(monkeypatch)
     assert run_command(["run", str(recipe), "--dry-run", "-o", "json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["task"]["secrets"] == {"TOKEN": "<hidden>"}

@@ -10,7 +10,7 @@ import pytest
 from stagectl.errors import JobError
 from stagectl.job.training import PYTHON
 from stagectl.launch.cluster import CodeOptions, start
-from stagectl.launch.sky import Place, SkyPilot, UnreachableError
+from stagectl.launch.sky import Place, RefusedTaskError, SkyPilot, UnreachableError
 from stagectl.recipe import load_recipe
 from stagectl.runs.paths import runs_folder
 
@@ -87,3 +87,15 @@ def test_a_process_that_cannot_be_started_is_no_answer(monkeypatch: pytest.Monke
 
 def test_a_task_that_makes_no_sense_to_skypilot_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not launched(tmp_path, monkeypatch, "pass", "raise ValueError('Invalid task')")
+    with pytest.raises(RefusedTaskError, match="SkyPilot says: Invalid task") as refused:
+        SkyPilot().check({"name": "r-1"})
+    assert refused.value.exit_code == 2
+
+
+def test_a_skypilot_that_is_not_installed_is_said_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sky.py").write_text("raise ModuleNotFoundError(name='sky')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(JobError, match=r"SkyPilot is not installed \(pip install 'stagectl\[sky\]'\)"):
+        SkyPilot().check({"name": "r-1"})

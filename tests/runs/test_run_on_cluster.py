@@ -270,10 +270,18 @@ def test_the_json_tells_where_a_run_is_and_what_it_costs() -> None:
         "job": 1,
         "state": "RUNNING",
         "state_age_seconds": 5.0,
+        "unanswered_seconds": None,
         "hourly": 3.6,
         "spent": 0.04,
     }
     assert [stage["spent"] for stage in data["stages"]] == [0.04, 0.0, 0.0]
+
+
+def test_the_json_tells_for_how_long_skypilot_has_not_answered_whoever_follows() -> None:
+    silent = followed("RUNNING", 5.0, unreachable=20.0)
+    assert status_data(READY, silent, now=60.0)["cluster"]["unanswered_seconds"] == 40.0
+    nobody = unfollowed("RUNNING", 5.0, unreachable=20.0)
+    assert status_data(READY, nobody, now=60.0)["cluster"]["unanswered_seconds"] is None
 
 
 def test_the_json_has_null_for_what_is_not_known() -> None:
