@@ -30,6 +30,7 @@ from stagectl.runs import (
     EventLog,
     FileLock,
     RunPaths,
+    StatusReader,
     commit_checkpoint,
     create_run,
     finite,
@@ -99,6 +100,7 @@ class Session:
         self.curriculum: StagedProgressiveCurriculum = curriculum or build_curriculum(recipe)
         self.curriculum.decide_between_steps(refused=self._refuse_score)
         self._log = log
+        self._snapshots = StatusReader(paths)
         self._lock = lock
         self._ranks = ranks or Alone()
         self._clock = clock
@@ -161,6 +163,7 @@ class Session:
             self._log.append("curriculum_ended", **decision.to_dict())
         self._answer_stop_request()
         self._ranks.broadcast(News(curriculum.total_steps, decision, self.should_stop, self.checkpoint_due))
+        self._snapshots.keep(self._log.seq)
 
     @property
     def step(self) -> int:

@@ -142,6 +142,20 @@ def test_a_run_cut_off_anywhere_is_folded_the_run_that_never_was(
     ours, theirs = (status_data(read_status(each.paths), Liveness(False, False, False)) for each in (script, whole))
     for key in ("stages", "transitions", "end", "step", "waiting_for", "refused_scores"):
         assert ours[key] == theirs[key]
+    assert_read_alike_from_a_snapshot(script.paths, places)
+
+
+def assert_read_alike_from_a_snapshot(paths: RunPaths, places: random.Random) -> None:
+    """Wherever in the log a snapshot was kept, the status is that of the whole log."""
+    paths.snapshot.unlink(missing_ok=True)
+    expected, log = read_status(paths), paths.events.read_bytes()
+    lines = log.splitlines(keepends=True)
+    seq = places.randint(1, len(lines))
+    paths.events.write_bytes(b"".join(lines[:seq]))
+    StatusReader(paths).keep(seq, after=1)
+    paths.events.write_bytes(log)
+    assert paths.snapshot.exists()
+    assert read_status(paths) == expected
 
 
 # ── what a script sees ──────────────────────────────────────────────────────────────────────────────────────

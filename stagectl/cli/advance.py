@@ -23,11 +23,12 @@ def command(
 
     from stagectl.errors import JobError, UsageError, nearest
     from stagectl.launch import local
-    from stagectl.runs import ENDED, EventReader, StatusReader, find_run, judge, read_liveness, read_status
+    from stagectl.runs import ENDED, StatusReader, find_run, judge, read_liveness
 
     paths = find_run(run_id)
     follow_if_away(paths)
-    status = read_status(paths)
+    reader = StatusReader(paths)
+    status = reader.read()
     names = [*(stage.name for stage in status.curriculum), "end"]
     if to is not None and to not in names:
         raise UsageError(f"{paths.run_id} has no stage '{to}'; {nearest(to, names)}")
@@ -35,18 +36,16 @@ def command(
     if state in ENDED:
         raise UsageError(f"{paths.run_id} is not running: {state}{f', {detail}' if detail else ''}")
     refuse_if_managed(paths)
-    answers = EventReader(paths.events, after=status.seq)
     local.request_advance(paths, to)
     say(f"asked {paths.run_id} to go to {to or 'its next stage'} at its next rollout")
-    reader = StatusReader(paths)
     while True:
-        ended = judge(reader.read(), read_liveness(paths))[0] in ENDED  # before the answers: one may be the last event
-        for event in answers.read():
+        liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
+        for event in reader.events():
             if event["event"] == "request_answered" and event["request"] == "advance":
                 if event["to"] is None:
                     raise JobError(f"{paths.run_id} refused: {event['refused']}")
                 say(f"it goes to {event['to']} after step {event['step']:,}")
                 return
-        if ended:
+        if judge(reader.status, liveness)[0] in ENDED:
             raise JobError(f"{paths.run_id} ended before it could go on")
         time.sleep(0.2)

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from stagectl.job.lines import Output, read_line
 from stagectl.launch.submit import note
-from stagectl.runs import Event, EventLog, EventReader, RunPaths, read_status
+from stagectl.runs import FEW_EVENTS, Event, EventLog, EventReader, RunPaths, StatusReader, read_status
 
 
 class RunCopy:
@@ -33,6 +33,7 @@ class RunCopy:
     def __init__(self, paths: RunPaths, after: int = 0) -> None:
         self._paths = paths
         self._events = EventLog(paths.events, attempt=0)
+        self._snapshots = StatusReader(paths)
         self._after = after
         self.ended = self.has_gap = self.is_other = False
         self.messages: list[str] = []  # lines that are not the job's: SkyPilot's own, and the setup's
@@ -89,9 +90,11 @@ class RunCopy:
                 self.is_other = True
                 return
             self._events.cut(seq)
+            self._snapshots = StatusReader(self._paths)
             self._lower_after()
         if seq > self.seq:
             self._events.copy(event)
+            self._snapshots.keep(seq)
         self._told = seq
         self.ended = event["event"] == "run_ended" and seq > self._after
 
@@ -112,6 +115,7 @@ class RunCopy:
             note(self._paths, after=self._after)
 
     def close(self) -> None:
+        self._snapshots.keep(self.seq, FEW_EVENTS)
         self._events.close()
         os.close(self._log)
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from stagectl.errors import JobError, RunExistsError, StagectlError
 from stagectl.launch.sky import Look, Place, Sky, UnreachableError
-from stagectl.runs import Event, EventReader, FileLock, RunPaths, read_away, read_json, read_status, write_json
+from stagectl.runs import Event, FileLock, RunPaths, read_away, read_json, read_status, write_json
 from stagectl.runs.away import KEY, standing
 
 _writing = threading.RLock()  # a follower keeps what its looks tell and what its launch comes to at the same time
@@ -53,11 +52,10 @@ def submit(
             note(paths, job=job)
             return job
         made = task()
-        last = deque(EventReader(paths.events).read(), maxlen=1)
         record = {
             "place": asdict(place),
             "time": round(time.time(), 3),
-            "after": last[0]["seq"] if last else 0,
+            "after": read_status(paths).seq,
             "machines": _given_back(before),
         }
         _keep(paths, record)

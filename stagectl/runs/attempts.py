@@ -32,9 +32,12 @@ def superseded_by(event: Event) -> range:
     return range(0) if after is None else range(after + 1, event["seq"])
 
 
-def superseded(path: Path) -> list[range]:
-    """What a log's attempts supersede; found without reading every event, for who then reads it as a stream."""
-    return [gone for event in _marked(path, _STARTED) if (gone := superseded_by(event))]
+def superseded(path: Path, start: int = 0) -> list[range]:
+    """What a log's attempts supersede, those that began after so many bytes of it.
+
+    It is found without reading every event, for who then reads the log as a stream.
+    """
+    return [gone for event in _marked(path, _STARTED, start=start) if (gone := superseded_by(event))]
 
 
 def lost_orders(path: Path) -> list[Event]:
@@ -57,10 +60,11 @@ def lost_orders(path: Path) -> list[Event]:
     return sorted([*lost, *again], key=lambda event: int(event["at"]))
 
 
-def _marked(path: Path, *marks: bytes) -> list[Event]:
+def _marked(path: Path, *marks: bytes, start: int = 0) -> list[Event]:
     """The events whose lines have one of the marks, and may be others than those."""
     try:
         with path.open("rb") as file:
+            file.seek(start)
             lines = [line for line in file if any(mark in line for mark in marks) and line.endswith(b"\n")]
     except OSError:  # whoever reads the log next says why
         return []

@@ -7,12 +7,14 @@ else is reported with its place and never taken for a torn end.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,16 @@ class EventLog:
         self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """After which event a log was read, where in the file that is, and that event's line by its length and digest."""
+
+    seq: int
+    offset: int
+    length: int
+    sha256: str
+
+
 class EventReader:
     """Reads a log from its start, and what was added since at each further `read`. Never writes.
 
@@ -175,6 +187,24 @@ class EventReader:
         self._after = after
         self._offset = 0
         self._last = b""  # the line before that
+
+    @property
+    def place(self) -> Place:
+        """How far it has read."""
+        return Place(self.seq, self._offset, len(self._last), hashlib.sha256(self._last).hexdigest())
+
+    def go_to(self, place: Place) -> bool:
+        """Read on from a place where an earlier reader stood; False, and from the start, where the log is another."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(place.offset - place.length)
+                line = file.read(place.length)
+        except (OSError, TypeError, ValueError):  # whoever reads on says why
+            return False
+        if hashlib.sha256(line).hexdigest() != place.sha256:
+            return False
+        self.seq, self._offset, self._last = place.seq, place.offset, line
+        return True
 
     def read(self) -> Iterator[Event]:
         """The events that are there now and were not read yet.

@@ -46,6 +46,11 @@ class RunPaths:
         return self.folder / "events.jsonl"
 
     @property
+    def snapshot(self) -> Path:
+        """What the events come to, up to one of them; the log's writer keeps it."""
+        return self.folder / "status.json"
+
+    @property
     def log(self) -> Path:
         """Standard output and error of the training process."""
         return self.folder / "train.log"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from stagectl.curriculum import Stage, Term, members_of, terms_at_entry
 from stagectl.errors import DamagedRunError
-from stagectl.runs.attempts import superseded, superseded_by
-from stagectl.runs.events import Event, EventReader
-from stagectl.runs.paths import RunPaths
+from stagectl.runs.events import Event
 
 RATE_SECONDS = 30.0
 HISTORY = 512
@@ -282,58 +280,6 @@ class RunStatus:
 
     def _on_run_ended(self, event: Event) -> None:
         self.ended = _having(event, "outcome", "message")
-
-
-class StatusReader:
-    """A run's status, which each look takes on from where the last one ended. Raises DamagedRunError."""
-
-    def __init__(self, paths: RunPaths) -> None:
-        self.status = RunStatus(paths.run_id)
-        self._events = EventReader(paths.events)
-        self._superseded: list[range] = []
-
-    def events(self) -> Iterator[Event]:
-        """The events since the last look that are in force, each once it is folded in."""
-        for event in self._events.read():
-            if event["seq"] == 1:  # also where the log was cut, and is read anew
-                self._superseded = superseded(self._events.path)
-                self.status.become(RunStatus(self.status.run_id))
-            if self._is_superseded(event):
-                self.status.pass_over(event)
-                continue
-            gone = superseded_by(event)
-            if gone and self.status.seq >= gone.start:  # the attempt began while somebody looks
-                self._fold_anew(event["seq"])
-            self.status.apply(event)
-            yield event
-
-    def read(self) -> RunStatus:
-        """The status now."""
-        for _ in self.events():
-            pass
-        return self.status
-
-    def _is_superseded(self, event: Event) -> bool:
-        return any(event["seq"] in seqs for seqs in self._superseded)
-
-    def _fold_anew(self, seq: int) -> None:
-        """Fold what is in force before that event."""
-        path = self._events.path
-        self._superseded = superseded(path)
-        status = RunStatus(self.status.run_id)
-        for event in EventReader(path).read():
-            if event["seq"] == seq:
-                break
-            if self._is_superseded(event):
-                status.pass_over(event)
-            else:
-                status.apply(event)
-        self.status.become(status)
-
-
-def read_status(paths: RunPaths) -> RunStatus:
-    """Fold a run's whole log. Raises DamagedRunError."""
-    return StatusReader(paths).read()
 
 
 def read_term(data: Mapping[str, Any]) -> Term:

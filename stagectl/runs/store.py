@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from stagectl.errors import DamagedRunError, RunExistsError, RunNotFoundError, UsageError, nearest
-from stagectl.runs.attempts import folded
 from stagectl.runs.away import KEY, read_away
-from stagectl.runs.events import Event, EventLog, EventReader
+from stagectl.runs.events import Event, EventLog
 from stagectl.runs.files import make_folder, read_json, storage_error, write_json, write_whole
 from stagectl.runs.locks import is_locked
 from stagectl.runs.paths import RunPaths, home, runs_folder
+from stagectl.runs.reader import read_status
 
 UNMADE = ".making-"  # how a folder is named before it is a run; one that stays so was cut off, and is nothing
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -135,7 +135,7 @@ def find_removable(name: str) -> RunPaths:
 def remove_run(paths: RunPaths) -> None:
     """Remove a run's folder. Raises RunExistsError while a process holds it, here or on a cluster."""
     if any(map(is_locked, (paths.lock, paths.events, paths.mirror_lock))):
-        if any(event["event"] == "run_ended" for event in folded(EventReader(paths.events).read())):
+        if read_status(paths).ended is not None:
             away = KEY in read_json(paths.identity)
             left = "its cluster is being given back" if away else "its W&B mirror is still sending"
             raise RunExistsError(f"the run {paths.run_id} has ended, but {left}", hint="try again in half a minute")

@@ -87,7 +87,10 @@ class _Quiet:
 
 
 class _Plain(_Quiet):
-    """A line an event, and what no event tells. Of the progress made before it looked, only the last is told."""
+    """A line an event, and what no event tells.
+
+    Of the progress made before it looked only the last is told, and of what a snapshot holds the transitions.
+    """
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
@@ -98,6 +101,9 @@ class _Plain(_Quiet):
 
     def events(self, events: Iterable[Event], status: RunStatus) -> None:
         progress: Event | None = None
+        if not self._caught_up:
+            for event in status.transitions:
+                self._tell(event, status)
         for event in events:
             if not self._caught_up and event["event"] in PROGRESS_EVENTS:
                 progress = event

@@ -81,8 +81,10 @@ def _created(event: Event, status: RunStatus) -> str:
 
 
 def _transition(event: Event, status: RunStatus) -> str:
-    moved = f"{_stage(status, event['from_stage'])} → {_stage(status, event['to_stage'])}"
-    return f"{moved} at step {steps(event['step'])}, {_why(event)}"
+    total = len(status.curriculum)
+    left = f"{event['from_stage'] + 1}/{total} {clean(event['from_name'])}"
+    entered = f"{event['to_stage'] + 1}/{total} {clean(event['to_name'])}"
+    return f"{left} → {entered} at step {steps(event['step'])}, {_why(event)}"
 
 
 def _curriculum_ended(event: Event, status: RunStatus) -> str:

@@ -44,9 +44,8 @@ def laptop(tmp_path: Path) -> Iterator[Stagectl]:
     home = tmp_path / "stagectl"
     command = Stagectl(home, {**ENVIRONMENT, "STAGECTL_HOME": str(home), "NO_COLOR": "1"})
     yield command
-    for run in command.json("list")[
-        "runs"
-    ]:  # where the test came to its end, all are over and their machines given back
+    # where the test came to its end, all are over and their machines given back
+    for run in command.json("list")["runs"]:
         if run["state"] not in ENDED:
             command("stop", run["run"], "--grace", "0", timeout=SECONDS)
         if left := allocation(run["run"]):

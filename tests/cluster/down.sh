@@ -20,12 +20,19 @@ end() { # SIGNAL PROCESS...: and wait; one that only waits to be reaped is over
   done
 }
 
-# Followers, which would start the API server again, that server and its jobs controllers, known by their home, with what they started, known by its session
-for what in 'stagectl\.launch' 'sky\.(server|jobs)'; do
+left_of() { # PATTERN: processes of the laptop's side, known by their home and their command
   for process in $(grep -lsz "^HOME=$root/laptop\$" /proc/[0-9]*/environ 2> /dev/null | cut -d/ -f3 || true); do
-    grep -qsaE "$what" "/proc/$process/cmdline" || continue
-    # shellcheck disable=SC2046  # one word a process
-    end KILL $(ps -o pid= -s "$(ps -o sid= -p "$process" | tr -d ' ')")
+    if grep -qsaE "$1" "/proc/$process/cmdline"; then echo "$process"; fi
+  done
+}
+# followers, which would start the API server again, then that server and the jobs controllers that it may just be starting
+for what in 'stagectl\.launch' 'sky[./](server|jobs|skylet)'; do
+  for _ in $(seq 10); do
+    [ -n "$(left_of "$what")" ] || break
+    for process in $(left_of "$what"); do # with what it started, known by its session
+      # shellcheck disable=SC2046  # one word a process
+      end KILL $(ps -o pid= -s "$(ps -o sid= -p "$process" | tr -d ' ')")
+    done
   done
 done
 

@@ -14,7 +14,17 @@ from stagectl.curriculum import read_stages
 from stagectl.errors import RunExistsError
 from stagectl.job.lines import Output, event_line, output_line, read_line
 from stagectl.launch.copy import RunCopy, write_own_end
-from stagectl.runs import EventLog, EventReader, RunPaths, create_run, read_events, read_json, write_json
+from stagectl.runs import (
+    FEW_EVENTS,
+    EventLog,
+    EventReader,
+    RunPaths,
+    StatusReader,
+    create_run,
+    read_events,
+    read_json,
+    write_json,
+)
 
 SAID = "loss 0.5 ü\n" * 3 + "100%\r\n" + "no end"
 STAGES = [stage.to_dict() for stage in read_stages({"stages": ["a"]})]
@@ -39,6 +49,15 @@ def source(tmp_path: Path) -> RunPaths:
 def copy(source: RunPaths) -> RunPaths:
     """The run as the launch made it here."""
     return create_run("doorkey-1", "run: doorkey-1\n", Path("/"), {}, created=read_events(source.events)[0])
+
+
+def test_a_long_run_is_kept_with_a_snapshot(source: RunPaths, copy: RunPaths) -> None:
+    with EventLog(source.events, attempt=1) as log:
+        for step in range(60, 60 + FEW_EVENTS):
+            log.append("progress", step)
+    with RunCopy(copy) as kept:
+        kept.feed("".join(stream(source)))
+    assert StatusReader(copy).status.step == 59 + FEW_EVENTS
 
 
 def stream(source: RunPaths) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stagectl.curriculum import Stage
 from stagectl.errors import JobError, RunExistsError, StorageError
 from stagectl.launch import submit as protocol
 from stagectl.launch.fake import FakeServer, FakeSky
@@ -19,6 +20,7 @@ from stagectl.runs import FileLock, RunPaths, create_run
 from stagectl.runs import write_json as real_write
 
 PLACE = Place("doorkey-1", "doorkey-1")
+FACTS = {"recipe": "r", "backend": "sky", "target": None, "total_timesteps": 1, "stages": [Stage("a", "a").to_dict()]}
 TASK = {"name": "doorkey-1", "run": "true"}
 
 
@@ -62,7 +64,7 @@ def between(call: Callable[..., Any], fuse: Fuse) -> Callable[..., Any]:
 
 @pytest.fixture
 def paths() -> RunPaths:
-    return create_run("doorkey-1", "run: doorkey-1\n", Path("/"), {})
+    return create_run("doorkey-1", "run: doorkey-1\n", Path("/"), FACTS)
 
 
 def attempt(paths: RunPaths, server: FakeServer, fuse: Fuse, patch: pytest.MonkeyPatch) -> int | None:

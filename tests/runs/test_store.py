@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stagectl.curriculum import Stage
 from stagectl.errors import RunExistsError, RunNotFoundError, StorageError, UsageError
 from stagectl.recipe.model import read_run_id
 from stagectl.runs import (
@@ -26,7 +27,7 @@ from stagectl.runs import (
     write_json,
 )
 
-FACTS = {"recipe": "r", "backend": "local", "target": None, "total_timesteps": 1, "stages": []}
+FACTS = {"recipe": "r", "backend": "local", "target": None, "total_timesteps": 1, "stages": [Stage("a", "a").to_dict()]}
 
 
 def made(run_id: str, when: int = 0) -> RunPaths:

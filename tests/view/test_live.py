@@ -11,7 +11,7 @@ import pyte
 import pytest
 from rich.console import Console
 
-from stagectl.runs import Liveness, RunPaths, RunStatus
+from stagectl.runs import Liveness, RunPaths, RunStatus, StatusReader
 from stagectl.view import watch
 from stagectl.view.live import POLL_SECONDS
 from tests.view.story import ALIVE, GONE, Story, on_cluster
@@ -267,6 +267,16 @@ def test_of_progress_made_before_the_watch_only_the_last_is_told(tmp_path: Path)
     progress = [line for line in lines if " progress " in line]
     assert len(progress) == 1
     assert "step 122,880 of 400,000 (30 %)" in progress[0]
+
+
+def test_of_what_a_snapshot_holds_the_transitions_are_told(tmp_path: Path) -> None:
+    story = Story(["a", "b"]).begin()
+    story.rollout([1.0] * 10)
+    paths = story.write(tmp_path)
+    StatusReader(paths).keep(len(story.events), after=1)
+    lines = lines_of(story, tmp_path)
+    assert [line.split()[2] for line in lines] == ["stage_transition", "run_ended"]
+    assert "1/2 a → 2/2 b at step 2,048" in lines[0]
 
 
 def test_a_multi_line_message_is_one_line(tmp_path: Path) -> None:
