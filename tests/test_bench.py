@@ -12,7 +12,7 @@ BENCH = Path(__file__).parents[1] / "bench"
 
 
 @pytest.mark.parametrize(
-    "command", ["startup.py 1", "overhead.py 2048", "curriculum.py 1", "simulate.py 1 2000", "launch.py 1"]
+    "command", ["startup.py 1 2000 60", "overhead.py 2048", "curriculum.py 1", "simulate.py 1 2000", "launch.py 1"]
 )
 def test_a_benchmark_prints_its_table(command: str) -> None:
     script, *arguments = command.split()

@@ -12,18 +12,25 @@ if TYPE_CHECKING:
     from stagectl.runs import Liveness, RunPaths, RunStatus
 
 
+NEWEST = 50
+
+
 def command(
-    number: Annotated[int | None, typer.Option("-n", help="Only so many, the newest.", min=1)] = None,
+    number: Annotated[int, typer.Option("-n", help="The newest so many; 0 is all.", min=0)] = NEWEST,
     output: OutputOption = "table",
 ) -> None:
-    """List all runs, the newest first."""
-    show_runs(as_json=output == "json", limit=number)
+    """List the runs, the newest first."""
+    show_runs(as_json=output == "json", number=number)
 
 
-def show_runs(*, as_json: bool, limit: int | None) -> None:
+def show_runs(*, as_json: bool, number: int = NEWEST) -> None:
     from stagectl.runs import left_of, list_runs
 
-    runs = [_read(paths) for paths in list_runs()[:limit]]
+    listed = list_runs()
+    runs = [_read(paths) for paths in listed[: number or None]]
+    costly = [_read(paths) for paths in listed[len(runs) :] if _has_cluster(paths)]
+    if len(runs) < len(listed):
+        say(f"the newest {len(runs)} of {len(listed):,} runs; all of them: stagectl list -n 0")
     if as_json:
         print_json({"runs": [_data(status, liveness) for status, liveness in runs]})
         return
@@ -33,7 +40,7 @@ def show_runs(*, as_json: bool, limit: int | None) -> None:
     from stagectl.view import show_runs as show
 
     show(runs)
-    for status, liveness in runs:
+    for status, liveness in [*runs, *costly]:
         if left := left_of(status, liveness.away if liveness else None):
             say(f"{status.run_id}: {left}")
 
@@ -48,6 +55,21 @@ def _read(paths: RunPaths) -> tuple[RunStatus, Liveness | None]:
         return read_status(paths), liveness
     except DamagedRunError:
         return RunStatus(paths.run_id), None
+
+
+def _has_cluster(paths: RunPaths) -> bool:
+    """Whether a run may still hold a cluster of its own, which is told of also where the run is not listed."""
+    from stagectl.errors import DamagedRunError
+    from stagectl.runs import read_away, read_json
+    from stagectl.runs.away import KEY
+
+    try:
+        if f'"{KEY}"'.encode() not in paths.identity.read_bytes():  # of thousands few were ever on a cluster
+            return False
+        away = read_away(read_json(paths.identity))
+    except (DamagedRunError, OSError):
+        return False
+    return away is not None and away.own and not away.over
 
 
 def _data(status: RunStatus, liveness: Liveness | None) -> dict[str, Any]:

@@ -23,11 +23,9 @@ ProgressOption = Annotated[
 
 def complete_run(beginning: str) -> list[str]:
     """The ids that the shell offers; folders' names alone, so that it answers at once."""
-    from stagectl.runs.paths import runs_folder
+    from stagectl.runs.store import run_names
 
-    folder = runs_folder()
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    return sorted(name for name in names if name.startswith(beginning))
+    return sorted(run_names(beginning))
 
 
 RUN_HELP = "A run's id, the beginning of one, or `latest`."

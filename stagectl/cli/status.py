@@ -28,7 +28,7 @@ def command(
             raise UsageError("--watch needs a run", hint="stagectl status latest --watch")
         from stagectl.cli.list_runs import show_runs
 
-        show_runs(as_json=output != "table", limit=None)
+        show_runs(as_json=output != "table")
         return
     paths = find_run(run_id)
     if watch:

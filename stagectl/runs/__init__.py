@@ -56,3 +56,4 @@ from stagectl.runs.store import find_run as find_run
 from stagectl.runs.store import list_runs as list_runs
 from stagectl.runs.store import new_run_id as new_run_id
 from stagectl.runs.store import remove_run as remove_run
+from stagectl.runs.store import run_names as run_names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import shutil
 import socket
@@ -83,19 +84,22 @@ def _take_name(made: Path, folder: Path) -> None:
         raise RunExistsError(f"a run named '{folder.name}' exists already", hint=hint) from None
 
 
-def list_runs() -> list[RunPaths]:
-    """All runs, the newest first."""
+def run_names(beginning: str = "") -> list[str]:
+    """The names of the runs' folders that begin so, in no order; one may be of something that is no run."""
     try:
-        folders = [
-            entry
-            for entry in runs_folder().iterdir()
-            if (entry / "run.json").is_file() and not entry.name.startswith(UNMADE)
-        ]
+        names = os.listdir(runs_folder())  # noqa: PTH208
     except FileNotFoundError:
         return []
     except OSError as error:
         raise storage_error(runs_folder(), error) from None
-    return [RunPaths(folder) for folder in sorted(folders, key=_created, reverse=True)]
+    return [name for name in names if name.startswith(beginning) and not name.startswith(UNMADE)]
+
+
+def list_runs(beginning: str = "") -> list[RunPaths]:
+    """All runs whose id begins so, the newest first."""
+    folder = str(runs_folder())  # there may be thousands, and a Path for each file of each takes its time
+    made = [(_created(f"{folder}/{name}"), name) for name in run_names(beginning)]
+    return [RunPaths(Path(folder, name)) for when, name in sorted(made, reverse=True) if when]
 
 
 def find_run(name: str) -> RunPaths:
@@ -105,20 +109,19 @@ def find_run(name: str) -> RunPaths:
         RunNotFoundError: None is; the nearest is named.
         UsageError: Several are.
     """
-    runs = list_runs()
-    if not runs:
-        hint = "start one: stagectl run RECIPE"
-        raise RunNotFoundError(f"there is no run '{name}', nor any other in {runs_folder()}", hint=hint)
-    if name == "latest":
-        return runs[0]
-    matching = [run for run in runs if run.run_id.startswith(name)]
+    matching = list_runs("" if name == "latest" else name)
     exact = [run for run in matching if run.run_id == name]
+    if name == "latest" and matching:
+        return matching[0]
     if len(exact or matching) == 1:
         return (exact or matching)[0]
     if matching:
         listed = ", ".join(run.run_id for run in matching[:5])
         raise UsageError(f"'{name}' begins the ids of {len(matching)} runs: {listed}", hint="give more of the id")
-    ids = [run.run_id for run in runs]
+    ids = [run.run_id for run in list_runs()]
+    if not ids:
+        hint = "start one: stagectl run RECIPE"
+        raise RunNotFoundError(f"there is no run '{name}', nor any other in {runs_folder()}", hint=hint)
     close = nearest(name, ids)
     if not close.startswith("did you mean"):
         close = f"the newest are {', '.join(ids[:5])}"
@@ -162,9 +165,10 @@ def _check_not_away(paths: RunPaths) -> None:
         raise RunExistsError(message, hint=f"{hint}; if there is nothing left of it: rm -r {paths.folder}")
 
 
-def _created(folder: Path) -> tuple[int, str]:
-    """When the run was made, or its recipe changed: nothing else writes that file."""
+def _created(folder: str) -> int:
+    """When the run was made, or its recipe changed: nothing else writes that file; 0 where it is no run."""
     try:
-        return (folder / "recipe.yaml").stat().st_mtime_ns, folder.name
+        os.stat(f"{folder}/run.json")  # noqa: PTH116
+        return os.stat(f"{folder}/recipe.yaml").st_mtime_ns or 1  # noqa: PTH116
     except OSError:
-        return 0, folder.name
+        return 0

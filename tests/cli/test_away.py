@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -105,6 +106,31 @@ def test_a_list_names_clusters_that_still_cost_money_though_their_runs_have_ende
     write_json(cluster.paths.identity, identity)
     assert run_command(["list"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_list_shows_the_newest_and_tells_of_older_clusters_that_cost_money_all_the_same(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.story.end()
+    cluster.tell()
+    identity = read_json(cluster.paths.identity)
+    identity["sky"]["place"]["own"] = True
+    write_json(cluster.paths.identity, identity)
+    for age, name in enumerate(["newest", "newer"]):
+        paths = Story(run=name).begin().end().write(runs_folder())
+        write_json(paths.identity, {"run": name})
+        paths.recipe.write_text("")
+        os.utime(paths.recipe, (START + 9e6 - age,) * 2)
+    os.utime(cluster.paths.recipe, (START,) * 2)
+    assert run_command(["list", "-n", "1"]) == 0
+    shown = capsys.readouterr()
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["RUN", "newest"]
+    assert shown.err.splitlines() == [
+        "the newest 1 of 3 runs; all of them: stagectl list -n 0",
+        "far: its cluster far is not given back yet",
+    ]
+    assert run_command(["list", "-n", "0"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["RUN", "newest", "newer", "far"]
 
 
 def test_the_log_of_a_run_that_waits_for_its_machine_is_waited_for(

@@ -132,12 +132,13 @@ def test_a_training_keeps_a_snapshot_now_and_then_and_its_end_keeps_the_last(pat
     assert StatusReader(paths).status.ended is not None
 
 
-def test_a_short_log_needs_no_snapshot() -> None:
+def test_a_short_log_has_a_snapshot_once_its_run_has_ended() -> None:
     paths = create_run("short", "text", Path("/"), FACTS)
     with EventLog(paths.events, attempt=1) as log:
         StatusReader(paths).keep(log.seq)
+        assert not paths.snapshot.exists()
         write_end(log, Ending(1), read_status(paths))
-    assert not paths.snapshot.exists()
+    assert StatusReader(paths).status.ended is not None
 
 
 def test_a_disk_that_refuses_a_snapshot_does_not_hinder_the_training(
