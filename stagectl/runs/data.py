@@ -49,6 +49,7 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
             name: {"step": step, "value": value} for name, (step, value) in sorted(status.evaluations.items())
         },
         "refused_scores": status.refused_scores,
+        "scores_outside": dict(status.scores_outside),
         "checkpoint": status.checkpoints[-1]["path"] if status.checkpoints else None,
     }
 

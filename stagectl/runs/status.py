@@ -89,6 +89,7 @@ class RunStatus:
     transitions: list[Event] = field(default_factory=list)
     checkpoints: list[Event] = field(default_factory=list)
     refused_scores: int = 0
+    scores_outside: dict[str, float] = field(default_factory=dict)  # by stage, the first that was not from 0 to 1
     evaluations: dict[str, tuple[int, float]] = field(default_factory=dict)
     pace: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=600))
 
@@ -230,6 +231,9 @@ class RunStatus:
             if int(episodes) != entry.episodes and performance is not None:
                 entry.record(event["step"], float(performance))
             entry.episodes = int(episodes)
+        for index, score, *_ in event["scores"]:
+            if not 0 <= score <= 1 and (stage := self.stages[index].stage).score.bounded:
+                self.scores_outside.setdefault(stage.name, float(score))
         self._on_progress(event)
 
     def _on_progress(self, event: Event) -> None:

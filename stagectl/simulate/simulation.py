@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stagectl.curriculum import StagedProgressiveCurriculum
+from stagectl.curriculum import StagedProgressiveCurriculum, members_of
 from stagectl.errors import TraceError
 from stagectl.recipe import Recipe, build_curriculum
 from stagectl.recipe.model import recipe_from_data
@@ -16,7 +16,7 @@ from stagectl.simulate.recording import played_in
 from stagectl.simulate.replay import replay
 from stagectl.simulate.summary import Simulation, simulation_of
 from stagectl.traces import Trace
-from stagectl.traces.trace import Whole
+from stagectl.traces.trace import Floats, Whole
 
 DEFAULT_STAGES = 3
 AS_RECORDED = (
@@ -54,7 +54,7 @@ def simulate(
         curriculum = curriculum_for(recipe, trace, as_recorded=as_recorded)
         budget = recipe.trainer.total_timesteps
         timelines.append(replay(curriculum, trace, budget, as_recorded=as_recorded, progress=progress))
-    notes = notes_of(traces)
+    notes = [*notes_of(traces), *outside((span_of(trace.scores) for trace in traces), recipe)]
     if not all(timeline.aligned for timeline in timelines):
         notes.append(AS_RECORDED)
     return simulation_of(file, timelines, notes)
@@ -78,6 +78,21 @@ def late(steps: Whole | Sequence[int], rows: int) -> list[str]:
     if rows < FEW_ROWS or steps[0] <= LATE * steps[-1]:
         return []
     return [f"the recording begins at step {steps[0]:,}; the steps before it count for the first stage"]
+
+
+def span_of(scores: Floats) -> tuple[float, float]:
+    """The least and the greatest score; infinite, and the wrong way round, where there is none."""
+    return float(np.fmin.reduce(scores, initial=np.inf)), float(np.fmax.reduce(scores, initial=-np.inf))
+
+
+def outside(spans: Iterable[tuple[float, float]], recipe: Recipe) -> list[str]:
+    """A note where scores are not what the recipe takes them for, as where they are returns and no successes."""
+    least, greatest = zip(*spans, strict=True)
+    low, high = min(least), max(greatest)
+    if (low >= 0 and high <= 1) or not all(stage.score.bounded for _, stage in members_of(recipe.stages)):
+        return []
+    mend = "scale them by --score-range LOW:HIGH, or say `score: return` in the recipe"
+    return [f"scores go from {low:g} to {high:g}, where the recipe takes them to be from 0 to 1: {mend}"]
 
 
 def check_scores(trace: Trace, recipe: Recipe) -> None:

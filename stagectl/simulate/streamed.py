@@ -10,7 +10,7 @@ import numpy as np
 from stagectl.errors import TraceError
 from stagectl.recipe import Recipe
 from stagectl.simulate.replay import replay
-from stagectl.simulate.simulation import AS_RECORDED, curriculum_for, late
+from stagectl.simulate.simulation import AS_RECORDED, curriculum_for, late, outside, span_of
 from stagectl.simulate.summary import Simulation, simulation_of
 from stagectl.traces import Trace
 from stagectl.traces.fold import Gap
@@ -45,7 +45,7 @@ def simulate_streamed(
             pass
     if not heard.has_scores:
         raise TraceError(f"{first.name}: has no score")
-    return simulation_of(file, [timeline], [*first.notes, *heard.notes(), AS_RECORDED])
+    return simulation_of(file, [timeline], [*first.notes, *heard.notes(recipe), AS_RECORDED])
 
 
 def _read_ahead(reader: ThreadPoolExecutor, parts: Iterator[Trace]) -> Iterator[Trace]:
@@ -63,18 +63,21 @@ class _Heard:
         self.has_scores = False
         self._progress = progress
         self._gap = Gap()
+        self._spans: list[tuple[float, float]] = []
         self._rows = self._first = self._last = 0
 
     def each_of(self, parts: Iterator[Trace]) -> Iterator[Trace]:
         for part in parts:
             self._gap.add(part.steps)
             self.has_scores = self.has_scores or not np.isnan(part.scores).all()
+            self._spans.append(span_of(part.scores))
             self._first = self._first if self._rows else int(part.steps[0])
             self._last = int(part.steps[-1])
             self._rows += len(part)
             self._progress(len(part))
             yield part
 
-    def notes(self) -> list[str]:
+    def notes(self, recipe: Recipe) -> list[str]:
         gap = self._gap.note()
-        return [*([gap] if gap else []), *late([self._first, self._last], self._rows)]
+        late_notes = late([self._first, self._last], self._rows)
+        return [*([gap] if gap else []), *late_notes, *outside(self._spans, recipe)]

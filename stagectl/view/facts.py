@@ -212,6 +212,11 @@ def _troubles(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
     if status.refused_scores:
         count = "1 score" if status.refused_scores == 1 else f"{status.refused_scores:,} scores"
         said.append(("refused", [(f"{count}, not finite", "yellow")]))
+    if status.scores_outside:
+        name, value = next(iter(status.scores_outside.items()))
+        others = len(status.scores_outside) - 1
+        where = f"{clean(name)}{f' and {others} more' if others else ''}"
+        said.append(("score", [(f"{value:g} in {where} is not from 0 to 1; a return? `score: return`", "yellow")]))
     if status.stop_requested and not facts.over:
         said.append(("stop", [("asked for; the trainer ends at its next step", "yellow")]))
     if status.last_time and facts.silence >= OLD_SECONDS:

@@ -136,6 +136,32 @@ def test_checkpoints_refusals_and_requests_are_kept() -> None:
     assert status.stop_requested
 
 
+def test_of_the_scores_that_are_no_successes_the_first_of_each_stage_is_told() -> None:
+    script = Script().started()
+    for scores in ([[0, 1.0], [0, 0.0]], [[0, 12.5], [1, -3.0]], [[0, 99.0]]):
+        script.add("episodes", 10, scores=scores, episodes=[1, 0, 0], performance=[0.5, None, None])
+    assert script.status.scores_outside == {"navigation": 12.5, "sequence": -3.0}
+    assert status_data(script.status, ALIVE)["scores_outside"] == {"navigation": 12.5, "sequence": -3.0}
+
+
+def test_returns_that_the_recipe_says_are_returns_are_not_told() -> None:
+    stages = [stage.to_dict() for stage in read_stages({"stages": ["a"], "score": "return"})]
+    status = Script().add("attempt_started", 0, **{**FACTS, "stages": stages}).status
+    status.apply(
+        {
+            "seq": 3,
+            "attempt": 1,
+            "step": 1,
+            "time": 30.0,
+            "event": "episodes",
+            "scores": [[0, 12.5]],
+            "episodes": [1],
+            "performance": [12.5],
+        }
+    )
+    assert status.scores_outside == {}
+
+
 def test_a_long_history_stays_small() -> None:
     script = Script().started()
     for step in range(3000):

@@ -22,6 +22,7 @@ RECORDINGS = {
     "many rows a step": "step,score\n" + "".join(f"{at // 300 * 10},{at % 7 / 7!r}\n" for at in range(1, 2000)),
     "a long stretch without rows": STEADY + "".join(f"{at},1\n" for at in range(40_000, 42_000, 7)),
     "begun late": "step,score\n" + "".join(f"{at},1\n" for at in range(9000, 12_000, 2)),
+    "returns": "step,score\n" + "".join(f"{at},{at % 50 - 3}\n" for at in range(2000)),
     "counts": "step,success_rate,count\n" + "".join(f"{at},{at % 4 / 4},{at % 3}\n" for at in range(2000)),
     "semicolons, comments, other columns": "# mine\nname;step;score\n"
     + "".join(f"x{at};{at};{at % 2 or ''}\n" for at in range(2000)),
