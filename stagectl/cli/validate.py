@@ -34,3 +34,5 @@ def command(
     warn(loaded)
     names = [stage.name for stage in loaded.stages]
     say(f"{recipe} is fine: {len(names)} stage{'s' * (len(names) > 1)}, {', '.join(names)}")
+    if not imports:
+        say("what it names was not imported: whether the environments are there, --import tells")
