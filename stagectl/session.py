@@ -37,6 +37,7 @@ from stagectl.runs import (
     lost_orders,
     make_folder,
     new_run_id,
+    prune_checkpoints,
     read_json,
     read_manifest,
     read_status,
@@ -264,6 +265,8 @@ class Session:
         }
         commit_checkpoint(folder, final, facts)
         self._log.append("checkpoint", self.step, path=str(final.relative_to(self.paths.folder)), stage=stage)
+        if self.recipe.trainer.keep_checkpoints is not None:
+            prune_checkpoints(self.paths, self.recipe.trainer.keep_checkpoints)
 
     # ── what happens in update_step_count ───────────────────────────────────────────────────────────────────
 

@@ -37,6 +37,7 @@ from stagectl.runs import (
     folded,
     lost_orders,
     read_events,
+    read_manifest,
     read_status,
     status_data,
 )
@@ -288,6 +289,22 @@ def test_a_checkpoint_is_due_after_a_transition_and_after_its_steps(tmp_path: Pa
                 with session.checkpoint():
                     pass
     assert due == [20, 120, 220]
+
+
+def test_a_run_keeps_its_newest_checkpoints_and_the_first_of_each_stage(tmp_path: Path) -> None:
+    few = RECIPE.replace("checkpoint_every: 100", "checkpoint_every: 10, keep_checkpoints: 2")
+    (tmp_path / "recipe.yaml").write_text(few)
+    with attach(tmp_path / "recipe.yaml") as session:
+        for step in range(10, 110, 10):
+            if step == 60:
+                session.curriculum.request_stage()
+            play(session, step, 0.0)
+            with session.checkpoint() as folder:
+                (folder / "model").write_text("weights")
+    kept = sorted(folder.name for folder in session.paths.checkpoints.iterdir())
+    stages = [read_manifest(session.paths.checkpoints / name)["stage"] for name in kept]
+    assert [int(name.removeprefix("step-")) for name in kept] == [10, 60, 90, 100]
+    assert stages == ["a", "b", "b", "b"]
 
 
 def test_a_follower_stands_where_the_leader_does_and_tells_no_episode_twice(

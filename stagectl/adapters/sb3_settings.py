@@ -223,6 +223,7 @@ _FIXED = {
     "exploration_final_eps": "exploration follows one schedule over the whole run",
     "exploration_fraction": "exploration follows one schedule over the whole run",
     "exploration_initial_eps": "exploration follows one schedule over the whole run",
+    "keep_checkpoints": "this is the run's",
     "learning_starts": "only the run's beginning reads this",
     "n_envs": "the environments are made once",
     "n_steps": "the buffer is made once, for so many steps",

@@ -26,6 +26,7 @@ def plan_data(recipe: Recipe) -> dict[str, Any]:
         "total_timesteps": recipe.trainer.total_timesteps,
         "seed": recipe.trainer.seed,
         "checkpoint_every": recipe.trainer.checkpoint_every,
+        "keep_checkpoints": recipe.trainer.keep_checkpoints,
         "trainer": dict(recipe.trainer.arguments),
         "start": recipe.curriculum.get("start", recipe.stages[0].name),
         "stages": [

@@ -15,17 +15,21 @@ from stagectl.recipe.model import Recipe
 
 def fingerprint(recipe: Recipe) -> str:
     """A checkpoint is of the recipe with its fingerprint: a hash of `trainer:` and `curriculum:`."""
-    data = recipe.to_data()
-    told = json.dumps(plain([data["trainer"], data["curriculum"]]), sort_keys=True)
+    told = json.dumps(plain([_trainer(recipe), recipe.to_data()["curriculum"]]), sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()
 
 
 def changes(before: Recipe, now: Recipe) -> list[str]:
     """What differs in `trainer:` and `curriculum:`, a line each; nothing where only the writing does."""
-    lines = _compared("trainer", before.to_data()["trainer"], now.to_data()["trainer"])
+    lines = _compared("trainer", _trainer(before), _trainer(now))
     stages = ([stage.to_dict() for stage in recipe.stages] for recipe in (before, now))
     lines += [f"curriculum.{dotted(fault.path)}: {fault.message}" for fault in differences(*stages)]
     return lines + _compared("curriculum", _beside_stages(before), _beside_stages(now))
+
+
+def _trainer(recipe: Recipe) -> dict[str, Any]:
+    """What a `trainer:` says of the training; how many checkpoints are kept is none of it."""
+    return {key: value for key, value in recipe.to_data()["trainer"].items() if key != "keep_checkpoints"}
 
 
 def _beside_stages(recipe: Recipe) -> dict[str, Any]:

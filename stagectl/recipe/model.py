@@ -36,7 +36,8 @@ SEED_TARGETS = (
 class Trainer:
     """What trains: the bundled trainer of that name, or the user's own command.
 
-    `arguments` are the bundled trainer's, as the recipe writes them.
+    `arguments` are the bundled trainer's, as the recipe writes them. So many of the newest checkpoints are kept besides
+    the first of each stage; None: all.
     """
 
     name: str = "sb3"
@@ -44,6 +45,7 @@ class Trainer:
     total_timesteps: int | None = None
     seed: int = 0
     checkpoint_every: int = 100_000
+    keep_checkpoints: int | None = 10
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -110,6 +112,7 @@ class Recipe:
             "total_timesteps": self.trainer.total_timesteps,
             "seed": self.trainer.seed,
             "checkpoint_every": self.trainer.checkpoint_every,
+            "keep_checkpoints": self.trainer.keep_checkpoints,
             **self.trainer.arguments,
         }
         return {
@@ -216,6 +219,7 @@ _TRAINER_FIELDS = {
     "total_timesteps": optional(whole(1)),
     "seed": whole(),
     "checkpoint_every": whole(1),
+    "keep_checkpoints": optional(whole(1)),
 }
 _WANDB_FIELDS = {
     "enabled": flag,

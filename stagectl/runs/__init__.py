@@ -9,6 +9,7 @@ from stagectl.runs.checkpoints import Checkpoint as Checkpoint
 from stagectl.runs.checkpoints import commit_checkpoint as commit_checkpoint
 from stagectl.runs.checkpoints import find_beginning as find_beginning
 from stagectl.runs.checkpoints import find_untold as find_untold
+from stagectl.runs.checkpoints import prune_checkpoints as prune_checkpoints
 from stagectl.runs.checkpoints import read_checkpoint as read_checkpoint
 from stagectl.runs.checkpoints import read_manifest as read_manifest
 from stagectl.runs.checkpoints import verify_checkpoint as verify_checkpoint

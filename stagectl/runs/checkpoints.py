@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,23 @@ def commit_checkpoint(folder: Path, final: Path, facts: dict[str, Any]) -> None:
         sync_folder(final.parent)
     except OSError as error:
         raise storage_error(folder, error) from None
+
+
+def prune_checkpoints(paths: RunPaths, keep: int) -> None:
+    """Remove the checkpoints that are not among the newest and do not begin a stage.
+
+    One that is damaged stays, and so does one that cannot be removed.
+    """
+    told: list[Checkpoint] = []
+    for folder in paths.checkpoints.glob("step-*"):
+        with contextlib.suppress(StagectlError):
+            told.append(read_checkpoint(folder))
+    told.sort(key=lambda checkpoint: checkpoint.seq)
+    for before, checkpoint in pairwise(told[:-keep]):
+        if before.stage == checkpoint.stage:
+            with contextlib.suppress(OSError):  # first out of sight, so that none is ever found half removed
+                hidden = checkpoint.folder.rename(checkpoint.folder.with_name(f".{checkpoint.folder.name}.tmp"))
+                shutil.rmtree(hidden)
 
 
 def verify_checkpoint(folder: Path) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
         ("begins in", _start(plan)),
         ("budget", "none; the training script ends" if budget is None else f"{budget:,} steps"),
         ("seed", clean(plan.get("seed"))),
-        ("checkpoint", f"every {steps(plan['checkpoint_every'])} steps" if plan.get("checkpoint_every") else ""),
+        ("checkpoint", _checkpoints(plan)),
         ("command", clean(shlex.join(map(str, plan["command"])))),
         ("in", clean(plan["folder"])),
         ("imports", ", ".join(map(clean, plan["imports"])) or "nothing of yours"),
@@ -83,6 +83,12 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
         ("wandb", clean(plan["wandb"])),
     ]
     return [(label, text) for label, text in facts + _environments(plan) if text]
+
+
+def _checkpoints(plan: Plan) -> str:
+    every, kept = plan.get("checkpoint_every"), plan.get("keep_checkpoints")
+    which = f"the newest {kept} are kept, and the first of each stage" if kept else "all are kept"
+    return f"every {steps(every)} steps; {which}" if every else ""
 
 
 def _start(plan: Plan) -> str:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stagectl.errors import DamagedRunError, StorageError
-from stagectl.runs import commit_checkpoint, verify_checkpoint
+from stagectl.runs import RunPaths, commit_checkpoint, prune_checkpoints, verify_checkpoint
 from stagectl.runs.checkpoints import MANIFEST
 
+PLAN = "aaaabbbabcccc"  # the stage at each checkpoint, one after another
 FACTS = {"step": 1234, "stage": "navigation", "attempt": 1}
 
 
@@ -135,3 +138,70 @@ def test_a_disk_that_refuses_makes_no_checkpoint(filled: Path, monkeypatch: pyte
         with pytest.raises(StorageError, match="No space left"):
             commit_checkpoint(filled, filled.with_name("step"), FACTS)
     assert not filled.with_name("step").exists()
+
+
+# ── how many are kept ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def saved(paths: RunPaths, number: int, stage: str) -> None:
+    beside = paths.checkpoints / ".beside"
+    beside.mkdir(parents=True)
+    (beside / "model").write_text(stage)
+    facts = {"step": number, "stage": stage, "seq": 10 * number, "recipe": "r"}
+    commit_checkpoint(beside, paths.checkpoints / f"step-{number:012d}", facts)
+
+
+def left(paths: RunPaths) -> list[int]:
+    assert not list(paths.checkpoints.glob(".*"))
+    return sorted(int(folder.name.removeprefix("step-")) for folder in paths.checkpoints.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"),
+    [(1, [0, 4, 7, 8, 9, 12]), (3, [0, 4, 7, 8, 9, 10, 11, 12]), (99, list(range(13)))],
+)
+def test_the_newest_checkpoints_stay_and_the_first_of_each_stage(
+    tmp_path: Path, keep: int, expected: list[int]
+) -> None:
+    paths = RunPaths(tmp_path)
+    for number, stage in enumerate(PLAN):
+        saved(paths, number, stage)
+    prune_checkpoints(paths, keep)
+    assert left(paths) == expected
+    for number in expected:
+        verify_checkpoint(paths.checkpoints / f"step-{number:012d}")
+
+
+@given(stages=st.text("abc", min_size=1, max_size=12), keep=st.integers(1, 5))
+def test_pruned_one_by_one_or_all_at_once_the_same_stay(
+    tmp_path_factory: pytest.TempPathFactory, stages: str, keep: int
+) -> None:
+    one_by_one, at_once = (RunPaths(tmp_path_factory.mktemp("run")) for _ in range(2))
+    for number, stage in enumerate(stages):
+        saved(one_by_one, number, stage)
+        prune_checkpoints(one_by_one, keep)
+        saved(at_once, number, stage)
+    prune_checkpoints(at_once, keep)
+    assert left(one_by_one) == left(at_once)
+
+
+def test_a_damaged_checkpoint_is_not_removed(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    for number in range(6):
+        saved(paths, number, "a")
+    (paths.checkpoints / f"step-{2:012d}" / MANIFEST).write_text("{}")
+    prune_checkpoints(paths, 2)
+    assert left(paths) == [0, 2, 4, 5]
+
+
+def test_a_checkpoint_that_cannot_be_removed_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    paths = RunPaths(tmp_path)
+    for number in range(4):
+        saved(paths, number, "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse)
+        prune_checkpoints(paths, 1)
+    assert left(paths) == [0, 1, 2, 3]

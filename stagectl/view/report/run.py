@@ -220,4 +220,4 @@ def _checkpoints(status: RunStatus, palette: Palette) -> Child:
         for event in reversed(status.checkpoints)
     ]
     whole = table("checkpoints", ("checkpoint", "step", "stage"), rows, [1])
-    return foldable(f"{len(rows)} checkpoints, the newest first", whole, open_=len(rows) <= MANY)
+    return foldable(f"{len(rows)} checkpoints were saved, the newest first", whole, open_=len(rows) <= MANY)
