@@ -28,6 +28,7 @@ from stagectl.runs import (
     Ending,
     Event,
     EventLog,
+    EventReader,
     Liveness,
     RunPaths,
     StatusReader,
@@ -39,7 +40,10 @@ from stagectl.runs import (
     read_events,
     read_manifest,
     read_status,
+    sifted,
     status_data,
+    superseded,
+    superseded_in,
 )
 from stagectl.session import Session, attach
 from stagectl.view.report.story import story_of
@@ -375,6 +379,15 @@ def test_who_watches_sees_the_run_go_back_as_who_comes_later_does(paths: RunPath
     }
 
 
+def test_who_reads_a_run_whole_reads_it_as_it_was_when_what_is_superseded_was_looked_up(paths: RunPaths) -> None:
+    before, gone = read_events(paths.events), superseded(paths.events)
+    with EventLog(paths.events, attempt=3) as log:
+        log.append("attempt_started", 30, after=read_seq(paths, 30), path="x", reason="", rejected=[], stage=1)
+        log.append("ready", 30)
+    told = sifted(EventReader(paths.events).read(), gone)
+    assert [event for event, holds in told if holds] == folded(before)
+
+
 def test_a_checkpoint_that_was_saved_and_not_told_is_told_by_the_job(paths: RunPaths) -> None:
     lines = paths.events.read_text().splitlines(keepends=True)
     at = next(index for index, line in enumerate(lines) if '"checkpoint"' in line)
@@ -469,7 +482,7 @@ def test_a_curriculum_that_goes_on_after_its_end_is_replayed_and_shown_to_its_ne
     ends = [told(event) for event in events if event["event"] == "curriculum_ended"]
     assert [end["step"] for end in ends] == [100, 300]
     assert [told(decision.to_dict()) for decision in timeline.decisions] == ends[1:]
-    (visit,) = story_of("r", events).visits
+    (visit,) = story_of("r", sifted(events, superseded_in(events))).visits
     assert (visit.start, visit.end) == (0, 300)
 
 
@@ -499,6 +512,6 @@ def test_without_a_checkpoint_a_run_begins_as_the_accepted_recipe_says(
     assert timeline.total_steps == 400
     moved = [told(event) for event in folded(events) if event["event"] == "stage_transition"]
     assert [told(decision.to_dict()) for decision in timeline.decisions] == moved
-    assert [visit.top for visit in story_of("r", events).visits] == [
-        visit.top for visit in story_of("r", read_events(fresh.paths.events)).visits
+    assert [visit.top for visit in story_of("r", sifted(events, superseded_in(events))).visits] == [
+        visit.top for visit in story_of("r", sifted(read_events(fresh.paths.events), [])).visits
     ]

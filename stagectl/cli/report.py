@@ -17,15 +17,15 @@ def command(
 ) -> None:
     """Write a run's curves, transitions, checkpoints and recipe as one HTML file, which opens without a network."""
     from stagectl.cli.catching_up import catch_up
-    from stagectl.runs import EventReader, find_run, read_liveness
+    from stagectl.runs import EventReader, find_run, read_liveness, sifted, superseded
     from stagectl.view.file import write_file
     from stagectl.view.report.run import run_report
 
     paths = find_run(run_id)
     catch_up(paths)
     liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
-    events = list(EventReader(paths.events).read())
+    told = sifted(EventReader(paths.events).read(), superseded(paths.events))
     recipe = paths.recipe.read_text("utf-8", "replace")
     file = to or Path(f"{paths.run_id}.html")
-    write_file(file, run_report(paths.run_id, events, liveness, recipe, time.time()))
+    write_file(file, run_report(paths.run_id, told, liveness, recipe, time.time()))
     say(f"wrote {file}")

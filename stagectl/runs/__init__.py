@@ -2,6 +2,9 @@
 
 from stagectl.runs.attempts import folded as folded
 from stagectl.runs.attempts import lost_orders as lost_orders
+from stagectl.runs.attempts import sifted as sifted
+from stagectl.runs.attempts import superseded as superseded
+from stagectl.runs.attempts import superseded_in as superseded_in
 from stagectl.runs.away import Away as Away
 from stagectl.runs.away import read_away as read_away
 from stagectl.runs.checkpoints import Beginning as Beginning

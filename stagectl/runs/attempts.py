@@ -7,7 +7,7 @@ that the checkpoint knows of. What stands in the log between that and `attempt_s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from stagectl.runs.events import Event
@@ -15,15 +15,24 @@ from stagectl.runs.events import Event
 _STARTED, _ANSWERED = b'"attempt_started"', b'"request_answered"'
 
 
-def folded(events: Iterable[Event]) -> list[Event]:
+def folded(events: Sequence[Event]) -> list[Event]:
     """The events of a run that are in force, in their order: each step of training once."""
-    kept: list[Event] = []
+    return [event for event, holds in sifted(events, superseded_in(events)) if holds]
+
+
+def sifted(events: Iterable[Event], gone: Sequence[range]) -> Iterator[tuple[Event, bool]]:
+    """Each event with whether it is in force, that is not among the `gone`; none is held.
+
+    It ends before an attempt that began since it was found what is gone.
+    """
     for event in events:
-        gone = superseded_by(event)
-        while gone and kept and kept[-1]["seq"] >= gone.start:
-            kept.pop()
-        kept.append(event)
-    return kept
+        if (newly := superseded_by(event)) and newly not in gone:
+            return
+        yield event, not is_superseded(event, gone)
+
+
+def is_superseded(event: Event, gone: Iterable[range]) -> bool:
+    return any(event["seq"] in seqs for seqs in gone)
 
 
 def superseded_by(event: Event) -> range:
@@ -32,12 +41,17 @@ def superseded_by(event: Event) -> range:
     return range(0) if after is None else range(after + 1, event["seq"])
 
 
+def superseded_in(events: Iterable[Event]) -> list[range]:
+    """What the attempts among the events supersede."""
+    return [gone for event in events if (gone := superseded_by(event))]
+
+
 def superseded(path: Path, start: int = 0) -> list[range]:
     """What a log's attempts supersede, those that began after so many bytes of it.
 
     It is found without reading every event, for who then reads the log as a stream.
     """
-    return [gone for event in _marked(path, _STARTED, start=start) if (gone := superseded_by(event))]
+    return superseded_in(_marked(path, _STARTED, start=start))
 
 
 def lost_orders(path: Path) -> list[Event]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from stagectl.errors import StagectlError
-from stagectl.runs.attempts import superseded, superseded_by
+from stagectl.runs.attempts import is_superseded, superseded, superseded_by
 from stagectl.runs.events import Event, EventReader
 from stagectl.runs.paths import RunPaths
 from stagectl.runs.snapshot import load_snapshot, save_snapshot
@@ -41,7 +41,7 @@ class StatusReader:
                 self._superseded = superseded(self._paths.events)
                 self.status.become(RunStatus(self._paths.run_id))
                 self._kept = 0
-            if self._is_superseded(event):
+            if is_superseded(event, self._superseded):
                 self.status.pass_over(event)
                 continue
             gone = superseded_by(event)
@@ -70,9 +70,6 @@ class StatusReader:
         except StagectlError:  # the log is damaged or the disk full, which whoever needs them says
             self._kept = math.inf
 
-    def _is_superseded(self, event: Event) -> bool:
-        return any(event["seq"] in seqs for seqs in self._superseded)
-
     def _fold_anew(self, seq: int) -> None:
         """Fold what is in force before that event."""
         self._superseded = superseded(self._paths.events)
@@ -80,7 +77,7 @@ class StatusReader:
         for event in EventReader(self._paths.events).read():
             if event["seq"] == seq:
                 break
-            if self._is_superseded(event):
+            if is_superseded(event, self._superseded):
                 status.pass_over(event)
             else:
                 status.apply(event)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from stagectl.errors import TraceError
-from stagectl.runs import Event, folded, read_events
+from stagectl.runs import Event, EventReader, sifted, superseded, superseded_in
 from stagectl.traces.fold import counted
 from stagectl.traces.trace import Row, Trace, trace_of_rows
 
@@ -18,7 +19,7 @@ def read_run(name: str, events: Path) -> Trace:
     Raises:
         DamagedRunError: A line of the log is no event.
     """
-    return _trace_in_force(name, read_events(events))
+    return _trace_in_force(name, sifted(EventReader(events).read(), superseded(events)))
 
 
 def read_event_log(name: str, lines: Iterable[str]) -> Trace:
@@ -38,22 +39,31 @@ def read_event_log(name: str, lines: Iterable[str]) -> Trace:
                 break
             raise TraceError(f"{name}:{number}: this line is no event") from None
         events.append(event)
-    return _trace_in_force(name, events)
+    return _trace_in_force(name, sifted(events, superseded_in(events)))
 
 
-def _trace_in_force(name: str, recorded: list[Event]) -> Trace:
-    kept = folded(recorded)
-    gone = sum(len(event.get("scores", ())) for event in recorded) - sum(len(event.get("scores", ())) for event in kept)
-    note = f"{counted(gone, 'episode')} left out: a later attempt went on from before"
-    return trace_of_events(name, kept, (note,) if gone else ())
+def _trace_in_force(name: str, told: Iterable[tuple[Event, bool]]) -> Trace:
+    left_out = 0
+
+    def in_force() -> Iterator[Event]:
+        nonlocal left_out
+        for event, holds in told:
+            if holds:
+                yield event
+            else:
+                left_out += len(event.get("scores", ()))
+
+    trace = trace_of_events(name, in_force())
+    note = f"{counted(left_out, 'episode')} left out: a later attempt went on from before"
+    return replace(trace, notes=(*trace.notes, note)) if left_out else trace
 
 
-def trace_of_events(name: str, events: Iterable[Event], notes: tuple[str, ...] = ()) -> Trace:
+def trace_of_events(name: str, events: Iterable[Event]) -> Trace:
     """A row an episode, in order. A transition gets a row with the stage that it entered and no score: there a
     replay decides as the run did."""
     start: list[str] = []
     rows = list(_rows_of(events, start))
-    return trace_of_rows(name, rows, start[0] if start else None, notes)
+    return trace_of_rows(name, rows, start[0] if start else None)
 
 
 def _rows_of(events: Iterable[Event], start: list[str]) -> Iterator[Row]:

@@ -26,7 +26,9 @@ from stagectl.runs import (
     read_json,
     read_liveness,
     read_status,
+    sifted,
     status_data,
+    superseded,
     term_data,
     write_json,
 )
@@ -245,7 +247,7 @@ def test_the_time_in_which_a_run_was_down_is_none_of_its_elapsed_time(paths: Run
     for gone in (ALIVE, GONE):
         assert status_data(watched, gone, now=99999.0)["elapsed_seconds"] == 130
         assert judged(watched, gone, 99999.0).elapsed == 130
-    assert story_of("r", read_events(paths.events)).status.elapsed(99999.0) == 130
+    assert story_of("r", sifted(read_events(paths.events), superseded(paths.events))).status.elapsed(99999.0) == 130
 
 
 # ── the verdict ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stagectl.curriculum import CurriculumEnd, StagedProgressiveCurriculum
-from stagectl.runs import Event, Liveness, RunPaths, RunStatus, read_away, term_data
+from stagectl.runs import Event, Liveness, RunPaths, RunStatus, read_away, sifted, superseded_in, term_data
 
 START = 1_795_597_397.0
 ALIVE = Liveness(job=True, trainer=True, suspended=False)
@@ -101,6 +101,11 @@ class Story:
     def end(self, outcome: str = "completed", message: str = "") -> Story:
         self.now += 1
         return self.tell("run_ended", outcome=outcome, message=message)
+
+    @property
+    def told(self) -> Iterator[tuple[Event, bool]]:
+        """Each event with whether it is in force, as a report is told it."""
+        return sifted(self.events, superseded_in(self.events))
 
     @property
     def status(self) -> RunStatus:

@@ -182,7 +182,7 @@ def test_names_are_shown_and_never_obeyed(page_of: Open) -> None:
 
 def test_a_run_has_a_page_with_its_curve_under_its_stages(page_of: Open) -> None:
     told = Story().begin().learn(80).end()
-    page = page_of(run_report(told.run, told.events, GONE, "curriculum: {}\n", told.now))
+    page = page_of(run_report(told.run, told.told, GONE, "curriculum: {}\n", told.now))
     stages = page.locator(".chart .inside").all_text_contents()
     assert stages == ["empty", "doorkey_6", "doorkey_8", "doorkey_16"][: len(stages)]
     assert page.locator(".chart .curve").count() == len(told.status.transitions) + 1

@@ -55,7 +55,7 @@ def simulated(seeds: int = 5) -> str:
 def ran(story: Story | None = None) -> str:
     told = story or Story().begin().learn(80).end()
     alive = ALIVE if told.status.ended is None else GONE
-    return run_report(told.run, told.events, alive, RECIPE, told.now + 60)
+    return run_report(told.run, told.told, alive, RECIPE, told.now + 60)
 
 
 @pytest.mark.parametrize("page", [simulated(), ran()])
@@ -144,7 +144,7 @@ def test_a_run_that_goes_on_says_what_it_waits_for() -> None:
 
 def test_a_run_on_a_cluster_tells_where_it_ran_and_what_it_cost() -> None:
     story = Story().begin().learn(80).end()
-    text = Page(run_report(story.run, story.events, on_cluster("SUCCEEDED"), RECIPE, story.now + 60)).text
+    text = Page(run_report(story.run, story.told, on_cluster("SUCCEEDED"), RECIPE, story.now + 60)).text
     assert "cluster aws" in text
     assert "spent ≈ $0.69" in text
     assert "doorkey_8 done 0.89 0.80 83,968 124,928 40,960 180 1 $0.17" in text

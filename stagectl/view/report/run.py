@@ -21,12 +21,12 @@ _NOT_COLOURED = 7
 _NOT_SAID = ("ended", "last event", "cluster", "cost")  # a kept page outlives ages; the rest stands in its facts
 
 
-def run_report(run_id: str, events: Iterable[Event], liveness: Liveness, recipe: str, now: float) -> str:
+def run_report(run_id: str, told: Iterable[tuple[Event, bool]], liveness: Liveness, recipe: str, now: float) -> str:
     """A run as one HTML page, from the events that its log has now.
 
     Args:
         run_id: The run's id.
-        events: All of its log's events, superseded ones too.
+        told: All of its log's events, each with whether it is in force.
         liveness: What the operating system says of the run's processes.
         recipe: The text of the recipe that it runs.
         now: Seconds since the epoch.
@@ -34,7 +34,7 @@ def run_report(run_id: str, events: Iterable[Event], liveness: Liveness, recipe:
     Raises:
         DamagedRunError: An event makes no sense.
     """
-    story = story_of(run_id, events)
+    story = story_of(run_id, told)
     status = story.status
     facts = judged(status, liveness, now)
     palette = story.palette

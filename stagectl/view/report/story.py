@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from stagectl.curriculum import Stage
 from stagectl.curriculum.evidence import shown
-from stagectl.runs import Event, RunStatus, folded
+from stagectl.runs import Event, RunStatus
 from stagectl.runs.status import EVALUATION
 from stagectl.view.report.chart import Bar, Line
 from stagectl.view.report.page import Palette
@@ -69,17 +69,15 @@ class Story:
         return Bar(palette.number(name), clean(name), visit.start, end, clean(told), open=not over)
 
 
-def story_of(run_id: str, events: Iterable[Event]) -> Story:
-    """A run's story. What a later attempt superseded counts for its own attempt alone.
+def story_of(run_id: str, told: Iterable[tuple[Event, bool]]) -> Story:
+    """A run's story, of all its events, each with whether it is in force; one that is not counts for its own attempt.
 
     Raises:
         DamagedRunError: An event makes no sense.
     """
-    events = list(events)
     story = Story(RunStatus(run_id))
-    in_force = {event["seq"] for event in folded(events)}
-    for event in events:
-        if event["seq"] in in_force:
+    for event, holds in told:
+        if holds:
             story.status.apply(event)
             _tell(story, event)
         else:
