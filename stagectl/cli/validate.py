@@ -14,7 +14,7 @@ def command(
     recipe: Annotated[Path, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE", show_default=False)],
     overrides: OverridesArgument = None,
     imports: Annotated[
-        bool, typer.Option("--import", help="Also import what it names: the class, the environments.")
+        bool, typer.Option("--import", help="Also import what it names: the class, the environments, SkyPilot.")
     ] = False,
 ) -> None:
     """Check a recipe and start nothing.
@@ -26,7 +26,11 @@ def command(
     if loaded.launch.backend == "sky":
         from stagectl.launch.cluster import planned_task
 
-        planned_task(loaded)
+        task = planned_task(loaded)
+        if imports:
+            from stagectl.launch.sky import SkyPilot
+
+            SkyPilot().check(task)
     if imports:
         from stagectl.launch import local
 
@@ -35,4 +39,5 @@ def command(
     names = [stage.name for stage in loaded.stages]
     say(f"{recipe} is fine: {len(names)} stage{'s' * (len(names) > 1)}, {', '.join(names)}")
     if not imports:
-        say("what it names was not imported: whether the environments are there, --import tells")
+        taken = ", and whether SkyPilot takes the task" if loaded.launch.backend == "sky" else ""
+        say(f"what it names was not imported: whether the environments are there{taken}, --import tells")

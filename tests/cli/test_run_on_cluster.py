@@ -176,6 +176,16 @@ def test_validate_refuses_what_no_cluster_can_train(recipe: Path, capsys: pytest
     assert "the bundled trainer trains in one process" in capsys.readouterr().err
 
 
+def test_validate_asks_skypilots_schema_where_it_may_import_it(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launching(monkeypatch).cannot_read = "Invalid task"
+    assert run_command(["validate", str(recipe)]) == 0
+    assert "and whether SkyPilot takes the task, --import tells" in capsys.readouterr().err
+    assert run_command(["validate", str(recipe), "--import"]) == 2
+    assert "SkyPilot says: Invalid task" in capsys.readouterr().err
+
+
 def test_a_plan_as_json_has_the_task(
     recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
