@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stagectl.curriculum.criteria import own_condition
-from stagectl.curriculum.language import Aggregate, parse_condition, walk
+from stagectl.curriculum.language import Aggregate, walk
+from stagectl.curriculum.parser import parse_condition
 from stagectl.curriculum.stages import END, Ramp, Stage, active
 from stagectl.errors import Fault, Path
 

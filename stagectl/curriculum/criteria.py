@@ -15,8 +15,8 @@ from stagectl.curriculum.language import (
     Sustained,
     Threshold,
     Value,
-    parse_condition,
 )
+from stagectl.curriculum.parser import parse_condition
 from stagectl.curriculum.stages import BelowBest, Ramp, Stage
 from stagectl.errors import Path
 

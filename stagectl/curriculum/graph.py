@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from stagectl.curriculum.language import Condition, parse_condition
+from stagectl.curriculum.language import Condition
+from stagectl.curriculum.parser import parse_condition
 from stagectl.curriculum.stages import END, Stage
 from stagectl.curriculum.ways import after_timeout, no_such_stage, ways_of
 from stagectl.errors import Fault, Path, nearest

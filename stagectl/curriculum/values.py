@@ -16,7 +16,7 @@ from stagectl.curriculum.fields import (
     text,
     whole,
 )
-from stagectl.curriculum.language import parse_condition
+from stagectl.curriculum.parser import parse_condition
 from stagectl.curriculum.stages import BelowBest, Demotion, Edge, Evaluation, OnEnter, Ramp, Score
 
 RESETS = ("optimizer", "observation_stats", "return_stats")

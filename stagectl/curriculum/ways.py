@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stagectl.curriculum.criteria import criteria_of, demotion_condition
-from stagectl.curriculum.language import Condition, Counter, Sustained, metrics_in, parse_condition, walk
+from stagectl.curriculum.language import Condition, Counter, Sustained, metrics_in, walk
+from stagectl.curriculum.parser import parse_condition
 from stagectl.curriculum.stages import END, Ramp, Stage
 from stagectl.errors import CurriculumError, Fault, nearest
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from naive_curriculum import is_plateau, moving_average, wilson
 
 from stagectl.curriculum import StagedProgressiveCurriculum, StageTransition
-from stagectl.curriculum.language import Aggregate, Plateau, Series, parse_condition
+from stagectl.curriculum.language import Aggregate, Plateau, Series
 from stagectl.curriculum.measures import measure_of, wilson_lower_bound
+from stagectl.curriculum.parser import parse_condition
 from stagectl.curriculum.smoothing import Ema
 from stagectl.errors import ScoreError
 

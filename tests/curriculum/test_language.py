@@ -14,7 +14,8 @@ from random_recipes import conditions, text_of
 
 from stagectl.curriculum import read_stages
 from stagectl.curriculum.evidence import Evidence, Standing
-from stagectl.curriculum.language import Condition, parse_condition
+from stagectl.curriculum.language import Condition
+from stagectl.curriculum.parser import parse_condition
 from stagectl.errors import CurriculumError
 
 READ = [
