@@ -41,6 +41,7 @@ from stagectl.runs import (
     read_json,
     read_manifest,
     read_status,
+    superseded,
     term_data,
     write_end,
     write_json,
@@ -118,6 +119,7 @@ class Session:
         self._closed = False
         self._stop_answered = False
         self._lost_orders = lost_orders(paths.events) if log.attempt > 1 else []
+        self._superseded = superseded(paths.events) if log.attempt > 1 else []
         if resumed_from is not None:
             self.restore()
 
@@ -164,7 +166,7 @@ class Session:
             self._log.append("curriculum_ended", **decision.to_dict())
         self._answer_stop_request()
         self._ranks.broadcast(News(curriculum.total_steps, decision, self.should_stop, self.checkpoint_due))
-        self._snapshots.keep(self._log.seq)
+        self._snapshots.keep(self._log.size)
 
     @property
     def step(self) -> int:
@@ -266,7 +268,7 @@ class Session:
         commit_checkpoint(folder, final, facts)
         self._log.append("checkpoint", self.step, path=str(final.relative_to(self.paths.folder)), stage=stage)
         if self.recipe.trainer.keep_checkpoints is not None:
-            prune_checkpoints(self.paths, self.recipe.trainer.keep_checkpoints)
+            prune_checkpoints(self.paths, self.recipe.trainer.keep_checkpoints, self._superseded)
 
     # ── what happens in update_step_count ───────────────────────────────────────────────────────────────────
 

@@ -157,7 +157,7 @@ def assert_read_alike_from_a_snapshot(paths: RunPaths, places: random.Random) ->
     lines = log.splitlines(keepends=True)
     seq = places.randint(1, len(lines))
     paths.events.write_bytes(b"".join(lines[:seq]))
-    StatusReader(paths).keep(seq, after=1)
+    StatusReader(paths).keep(len(log), after=1)
     paths.events.write_bytes(log)
     assert paths.snapshot.exists()
     assert read_status(paths) == expected

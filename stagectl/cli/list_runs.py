@@ -28,7 +28,6 @@ def show_runs(*, as_json: bool, number: int = NEWEST) -> None:
 
     listed = list_runs()
     runs = [_read(paths) for paths in listed[: number or None]]
-    costly = [_read(paths) for paths in listed[len(runs) :] if _has_cluster(paths)]
     if len(runs) < len(listed):
         say(f"the newest {len(runs)} of {len(listed):,} runs; all of them: stagectl list -n 0")
     if as_json:
@@ -40,6 +39,7 @@ def show_runs(*, as_json: bool, number: int = NEWEST) -> None:
     from stagectl.view import show_runs as show
 
     show(runs)
+    costly = [_read(paths) for paths in listed[len(runs) :] if _has_cluster(paths)]
     for status, liveness in [*runs, *costly]:
         if left := left_of(status, liveness.away if liveness else None):
             say(f"{status.run_id}: {left}")

@@ -206,12 +206,14 @@ def _print_id(run_id: str, output: Output) -> None:
 
 
 def _show_plan(recipe: Recipe, code: tuple[str | None, bool], output: Output) -> None:
-    if recipe.launch.backend == "sky" and output == "table":
-        show_task(recipe)
-    else:
+    if recipe.launch.backend != "sky":
         _show_stages(recipe, output)
-    if recipe.launch.backend == "sky":
+    elif output == "table":
+        show_task(recipe)
         say_what_stops(recipe, code)
+    else:
+        say_what_stops(recipe, code)
+        _show_stages(recipe, output)
 
 
 def _show_stages(recipe: Recipe, output: Output) -> None:

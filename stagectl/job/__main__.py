@@ -22,7 +22,6 @@ from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON, adopt_attempt, end_processes, run_attempt, training_command
 from stagectl.recipe import Recipe, fingerprint
 from stagectl.runs import (
-    FEW_EVENTS,
     Beginning,
     Ending,
     EventLog,
@@ -185,7 +184,7 @@ class _Run:
             _tell_untold(self._paths, log)
             command = list(training_command(self._recipe))
             log.append("attempt_started", start.step, command=command, **facts, **changed)
-            StatusReader(self._paths).keep(log.seq, FEW_EVENTS)  # what is superseded is sorted out once
+            StatusReader(self._paths).keep(log.size, after=1)  # what is superseded is sorted out once
         self._start_mirror()
         attempt = run_attempt if self._leader is None else self._leader.run_attempt
         return self._ended(number, attempt(self._paths, self._recipe, number, start))

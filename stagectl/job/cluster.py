@@ -26,7 +26,7 @@ from stagectl.job.stored import SUBMISSION_VARIABLE, go_on_under, note_submissio
 from stagectl.job.torchrun import find_nodes
 from stagectl.job.training import PYTHON, start_process
 from stagectl.recipe import Recipe, read_resolved
-from stagectl.runs import EventReader, RunPaths, create_run, read_events
+from stagectl.runs import EventReader, RunPaths, create_run, read_events, read_status
 from stagectl.runs.paths import runs_folder
 
 LOOK_SECONDS = 0.2
@@ -57,6 +57,7 @@ def _run(made: RunPaths, recipe: Recipe) -> RunPaths:
 
     Raises:
         RunExistsError: Another run of that id is there.
+        DamagedRunError: What stayed is damaged.
     """
     paths, first = RunPaths(runs_folder() / made.run_id), read_events(made.events)[0]
     if not paths.identity.exists():
@@ -65,6 +66,7 @@ def _run(made: RunPaths, recipe: Recipe) -> RunPaths:
     if next(EventReader(paths.events).read(), None) != first:
         message = f"{paths.folder} on the cluster is another run of that id, of an earlier launch"
         raise RunExistsError(message, hint="name this one anew: run=ID; or remove that folder there")
+    read_status(paths, whole=True)  # a log that is damaged anywhere is gone on with nowhere
     go_on_under(paths, recipe)
     for request in (paths.stop_request, paths.advance_request):  # of an earlier job
         request.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from stagectl.launch.submit import submission, submit
 from stagectl.launch.task import cluster_name, named_secrets, redacted, task_data
 from stagectl.launch.wheel import build_wheel
 from stagectl.recipe import Recipe, write_resolved
-from stagectl.runs import RunPaths, create_run, make_folder, new_run_id, write_whole
+from stagectl.runs import RunPaths, check_name, create_run, make_folder, new_run_id, write_whole
 
 
 class InterruptedLaunchError(StagectlError):
@@ -54,6 +54,7 @@ def hindrances(
         RefusedTaskError: SkyPilot's schema refuses the task.
     """
     checks: list[Callable[[], object]] = [
+        lambda: check_name(recipe.run) if recipe.run else None,
         lambda: checked_code(recipe.folder, options),
         lambda: named_secrets(recipe, environ),
         lambda: sky.check(planned_task(recipe, environ)),

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from stagectl.job.lines import Output, read_line
 from stagectl.launch.submit import note
-from stagectl.runs import FEW_EVENTS, Event, EventLog, EventReader, RunPaths, StatusReader, read_status
+from stagectl.runs import SNAPSHOT_BYTES, Event, EventLog, EventReader, RunPaths, StatusReader, read_status
 
 
 class RunCopy:
@@ -94,7 +94,7 @@ class RunCopy:
             self._lower_after()
         if seq > self.seq:
             self._events.copy(event)
-            self._snapshots.keep(seq)
+            self._snapshots.keep(self._events.size, 1 if event["event"] == "attempt_started" else SNAPSHOT_BYTES)
         self._told = seq
         self.ended = event["event"] == "run_ended" and seq > self._after
 
@@ -115,7 +115,7 @@ class RunCopy:
             note(self._paths, after=self._after)
 
     def close(self) -> None:
-        self._snapshots.keep(self.seq, FEW_EVENTS)
+        self._snapshots.keep(self._events.size, after=1)
         self._events.close()
         os.close(self._log)
 

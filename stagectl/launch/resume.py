@@ -28,13 +28,13 @@ def resume(paths: RunPaths, recipe: Recipe, *, accept_changes: bool = False) -> 
         RunExistsError: A job has the run.
         UsageError: There is nothing to go on with.
         RecipeError: The recipe differs in `trainer:` or `curriculum:`, and that was not accepted, or cannot be.
-        DamagedRunError: There are checkpoints, and none of them is good.
+        DamagedRunError: The event log is damaged, or there are checkpoints, and none of them is good.
         JobError: The job did not start.
     """
     with FileLock(paths.lock) as lock:
         if not lock.acquire():
             raise _held(paths)
-        status = read_status(paths)
+        status = read_status(paths, whole=True)
         before = stored_recipe(paths)
         changed = changes(before, recipe)
         if read_liveness(paths).trainer:

@@ -48,12 +48,13 @@ from stagectl.runs.paths import RunPaths as RunPaths
 from stagectl.runs.process import is_same_process as is_same_process
 from stagectl.runs.process import living as living
 from stagectl.runs.process import process_identity as process_identity
-from stagectl.runs.reader import FEW_EVENTS as FEW_EVENTS
+from stagectl.runs.reader import SNAPSHOT_BYTES as SNAPSHOT_BYTES
 from stagectl.runs.reader import StatusReader as StatusReader
 from stagectl.runs.reader import read_status as read_status
 from stagectl.runs.spending import Spending as Spending
 from stagectl.runs.spending import spending as spending
 from stagectl.runs.status import RunStatus as RunStatus
+from stagectl.runs.store import check_name as check_name
 from stagectl.runs.store import create_run as create_run
 from stagectl.runs.store import find_removable as find_removable
 from stagectl.runs.store import find_run as find_run

@@ -7,6 +7,7 @@ that the checkpoint knows of. What stands in the log between that and `attempt_s
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,13 +27,15 @@ def sifted(events: Iterable[Event], gone: Sequence[range]) -> Iterator[tuple[Eve
     It ends before an attempt that began since it was found what is gone.
     """
     for event in events:
-        if (newly := superseded_by(event)) and newly not in gone:
+        if (newly := superseded_by(event)) and not is_superseded(newly[-1], gone):
             return
-        yield event, not is_superseded(event, gone)
+        yield event, not is_superseded(event["seq"], gone)
 
 
-def is_superseded(event: Event, gone: Iterable[range]) -> bool:
-    return any(event["seq"] in seqs for seqs in gone)
+def is_superseded(seq: int, gone: Sequence[range]) -> bool:
+    """Whether the event of that `seq` is among the `gone`, as `superseded` tells them."""
+    place = bisect_right(gone, seq, key=lambda seqs: seqs.start)
+    return place > 0 and seq in gone[place - 1]
 
 
 def superseded_by(event: Event) -> range:
@@ -42,8 +45,14 @@ def superseded_by(event: Event) -> range:
 
 
 def superseded_in(events: Iterable[Event]) -> list[range]:
-    """What the attempts among the events supersede."""
-    return [gone for event in events if (gone := superseded_by(event))]
+    """What the attempts among the events supersede: ranges of `seq` in order, none of which touches another."""
+    merged: list[range] = []
+    for gone in sorted(filter(None, map(superseded_by, events)), key=lambda seqs: seqs.start):
+        if merged and gone.start <= merged[-1].stop:
+            merged[-1] = range(merged[-1].start, max(merged[-1].stop, gone.stop))
+        else:
+            merged.append(gone)
+    return merged
 
 
 def superseded(path: Path, start: int = 0) -> list[range]:

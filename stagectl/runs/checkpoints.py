@@ -7,14 +7,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from stagectl.errors import DamagedRunError, StagectlError
-from stagectl.runs.attempts import superseded
+from stagectl.runs.attempts import is_superseded, superseded
 from stagectl.runs.files import read_json, storage_error, sync_folder, write_json
 from stagectl.runs.paths import RunPaths
 
@@ -69,7 +69,7 @@ def find_beginning(paths: RunPaths, recipes: Collection[str]) -> Beginning:
     for folder in sorted(paths.checkpoints.glob("step-*"), reverse=True):
         try:
             manifest = read_manifest(folder)
-            if any(manifest["seq"] in seqs for seqs in gone):
+            if is_superseded(manifest["seq"], gone):
                 continue
             if manifest["recipe"] not in recipes:
                 raise DamagedRunError(f"{folder} was saved under another recipe")
@@ -123,21 +123,23 @@ def commit_checkpoint(folder: Path, final: Path, facts: dict[str, Any]) -> None:
         raise storage_error(folder, error) from None
 
 
-def prune_checkpoints(paths: RunPaths, keep: int) -> None:
-    """Remove the checkpoints that are not among the newest and do not begin a stage.
+def prune_checkpoints(paths: RunPaths, keep: int, gone: Sequence[range]) -> None:
+    """Remove the checkpoints in force that are not among the newest and do not begin a stage.
 
-    One that is damaged stays, and so does one that cannot be removed.
+    It is for the process that writes them. What the `gone` have stays, as the reason why a run went on from before,
+    and so does one whose manifest is damaged, and one that cannot be removed.
     """
     told: list[Checkpoint] = []
     for folder in paths.checkpoints.glob("step-*"):
         with contextlib.suppress(StagectlError):
             told.append(read_checkpoint(folder))
-    told.sort(key=lambda checkpoint: checkpoint.seq)
-    for before, checkpoint in pairwise(told[:-keep]):
+    in_force = sorted((one for one in told if not is_superseded(one.seq, gone)), key=lambda one: one.seq)
+    for before, checkpoint in pairwise(in_force[:-keep]):
         if before.stage == checkpoint.stage:
             with contextlib.suppress(OSError):  # first out of sight, so that none is ever found half removed
-                hidden = checkpoint.folder.rename(checkpoint.folder.with_name(f".{checkpoint.folder.name}.tmp"))
-                shutil.rmtree(hidden)
+                checkpoint.folder.rename(checkpoint.folder.with_name(f".{checkpoint.folder.name}.tmp"))
+    for hidden in paths.checkpoints.glob(".step-*.tmp"):  # of a process that was killed here, too
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def verify_checkpoint(folder: Path) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def write_end(log: EventLog, ending: Ending, status: RunStatus, note: str = "") 
     """Write how the run ended, with a note on who writes it; its outcome. Raises StorageError."""
     outcome, message = outcome_of(ending, status)
     log.append("run_ended", status.step, outcome=outcome, message="; ".join(filter(None, (message, note))))
-    StatusReader(RunPaths(log.path.parent)).keep(log.seq, after=1)  # whoever lists many runs reads no more
+    StatusReader(RunPaths(log.path.parent)).keep(log.size, after=1)  # whoever lists many runs reads no more
     return outcome
 
 

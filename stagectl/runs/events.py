@@ -115,6 +115,11 @@ class EventLog:
             raise storage_error(self.path, error) from None
 
     @property
+    def size(self) -> int:
+        """The log's bytes."""
+        return self._size
+
+    @property
     def is_open(self) -> bool:
         """Not once it was closed, nor in a process that was forked from the one that writes it."""
         return self._lock.fd >= 0

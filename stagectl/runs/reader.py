@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 
-from stagectl.errors import StagectlError
 from stagectl.runs.attempts import is_superseded, superseded, superseded_by
 from stagectl.runs.events import Event, EventReader
 from stagectl.runs.paths import RunPaths
 from stagectl.runs.snapshot import load_snapshot, save_snapshot
 from stagectl.runs.status import RunStatus
 
-SNAPSHOT_EVENTS = 5_000  # so many are folded in some 50 ms
-FEW_EVENTS = 500  # for whose sake nobody needs a snapshot
+SNAPSHOT_BYTES = 2_000_000  # of the log are folded in some 60 ms
 
 
 class StatusReader:
     """A run's status, which each look takes on from where the last one ended. Raises DamagedRunError.
 
+    Args:
+        paths: The run.
+        whole: Read the log from its start, whatever snapshot there is: damage is found wherever it is.
+
     Attributes:
         status: As of the last look; before the first one as of the run's snapshot, if it has one.
     """
 
-    def __init__(self, paths: RunPaths) -> None:
+    def __init__(self, paths: RunPaths, *, whole: bool = False) -> None:
         self._paths = paths
         self._events = EventReader(paths.events)
         self.status = RunStatus(paths.run_id)
         self._superseded: list[range] = []
-        kept = load_snapshot(paths)
+        kept = None if whole else load_snapshot(paths)
         if kept is not None and self._events.go_to(kept[1]):
             self.status.become(kept[0])
             self._superseded = superseded(paths.events, kept[1].offset)
-        self._kept: float = self._events.seq
+        self._kept: float = self._events.place.offset
 
     def events(self) -> Iterator[Event]:
         """The events since the last look that are in force, each once it is folded in."""
@@ -41,12 +44,13 @@ class StatusReader:
                 self._superseded = superseded(self._paths.events)
                 self.status.become(RunStatus(self._paths.run_id))
                 self._kept = 0
-            if is_superseded(event, self._superseded):
+            if is_superseded(event["seq"], self._superseded):
                 self.status.pass_over(event)
                 continue
             gone = superseded_by(event)
             if gone and self.status.seq >= gone.start:  # the attempt began while somebody looks
                 self._fold_anew(event["seq"])
+                self._kept = -math.inf  # the snapshot, if there is one, has what is superseded now
             self.status.apply(event)
             yield event
 
@@ -56,19 +60,18 @@ class StatusReader:
             pass
         return self.status
 
-    def keep(self, seq: int, after: int = SNAPSHOT_EVENTS) -> None:
-        """Keep a snapshot of a log that ends with the event `seq`, if so many came `after` the one that is kept.
+    def keep(self, size: int, after: int = SNAPSHOT_BYTES) -> None:
+        """Keep a snapshot of a log of that size, if it grew by so many bytes since the last one.
 
         It is for the process that writes the log, and only saves others time: one that fails is the last here.
         """
-        if seq - self._kept < after:
+        if size - self._kept < after:
             return
-        try:
+        self._kept = math.inf
+        with contextlib.suppress(Exception):  # damage, or a full disk, which whoever needs them says
             self.read()
             save_snapshot(self._paths, self.status, self._events.place)
-            self._kept = self._events.seq
-        except StagectlError:  # the log is damaged or the disk full, which whoever needs them says
-            self._kept = math.inf
+            self._kept = self._events.place.offset
 
     def _fold_anew(self, seq: int) -> None:
         """Fold what is in force before that event."""
@@ -77,13 +80,13 @@ class StatusReader:
         for event in EventReader(self._paths.events).read():
             if event["seq"] == seq:
                 break
-            if is_superseded(event, self._superseded):
+            if is_superseded(event["seq"], self._superseded):
                 status.pass_over(event)
             else:
                 status.apply(event)
         self.status.become(status)
 
 
-def read_status(paths: RunPaths) -> RunStatus:
-    """A run's status now. Raises DamagedRunError."""
-    return StatusReader(paths).read()
+def read_status(paths: RunPaths, *, whole: bool = False) -> RunStatus:
+    """A run's status now, as StatusReader has it. Raises DamagedRunError."""
+    return StatusReader(paths, whole=whole).read()

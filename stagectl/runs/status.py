@@ -211,6 +211,8 @@ class RunStatus:
             entry = before.get(stage.name, StageStatus(stage))
             entry.stage, entry.top = stage, top
             self.stages.append(entry)
+            if not stage.score.bounded:
+                self.scores_outside.pop(stage.name, None)
         if self.end is not None:  # by its old criteria; the stage in which it was over goes on
             self.end = None
             for entry in self._of(self.current):
@@ -231,10 +233,15 @@ class RunStatus:
             if int(episodes) != entry.episodes and performance is not None:
                 entry.record(event["step"], float(performance))
             entry.episodes = int(episodes)
-        for index, score, *_ in event["scores"]:
+        scores = [told[1] for told in event["scores"]]
+        if scores and (min(scores) < 0 or max(scores) > 1):
+            self._note_outside(event["scores"])
+        self._on_progress(event)
+
+    def _note_outside(self, told: list[Any]) -> None:
+        for index, score, *_ in told:
             if not 0 <= score <= 1 and (stage := self.stages[index].stage).score.bounded:
                 self.scores_outside.setdefault(stage.name, float(score))
-        self._on_progress(event)
 
     def _on_progress(self, event: Event) -> None:
         self.waiting = tuple(read_term(term) for term in event.get("waiting_for", ()))

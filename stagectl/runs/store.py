@@ -79,9 +79,19 @@ def _take_name(made: Path, folder: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise storage_error(folder, error) from None
-        go_on = f"go on with it: stagectl run --resume {folder.name}"
-        hint = f"name another with run=ID, {go_on}, or remove it: stagectl rm {folder.name}"
-        raise RunExistsError(f"a run named '{folder.name}' exists already", hint=hint) from None
+        raise _is_taken(folder.name) from None
+
+
+def check_name(run_id: str) -> None:
+    """Raises RunExistsError where a run has that id."""
+    if (runs_folder() / run_id).exists():
+        raise _is_taken(run_id)
+
+
+def _is_taken(run_id: str) -> RunExistsError:
+    go_on = f"go on with it: stagectl run --resume {run_id}"
+    hint = f"name another with run=ID, {go_on}, or remove it: stagectl rm {run_id}"
+    return RunExistsError(f"a run named '{run_id}' exists already", hint=hint)
 
 
 def run_names(beginning: str = "") -> list[str]:

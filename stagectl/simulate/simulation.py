@@ -16,7 +16,7 @@ from stagectl.simulate.recording import played_in
 from stagectl.simulate.replay import replay
 from stagectl.simulate.summary import Simulation, simulation_of
 from stagectl.traces import Trace
-from stagectl.traces.trace import Floats, Whole
+from stagectl.traces.trace import Whole
 
 DEFAULT_STAGES = 3
 AS_RECORDED = (
@@ -54,7 +54,7 @@ def simulate(
         curriculum = curriculum_for(recipe, trace, as_recorded=as_recorded)
         budget = recipe.trainer.total_timesteps
         timelines.append(replay(curriculum, trace, budget, as_recorded=as_recorded, progress=progress))
-    notes = [*notes_of(traces), *outside((span_of(trace.scores) for trace in traces), recipe)]
+    notes = [*notes_of(traces), *outside(span_of(trace, recipe) for trace in traces)]
     if not all(timeline.aligned for timeline in timelines):
         notes.append(AS_RECORDED)
     return simulation_of(file, timelines, notes)
@@ -80,16 +80,23 @@ def late(steps: Whole | Sequence[int], rows: int) -> list[str]:
     return [f"the recording begins at step {steps[0]:,}; the steps before it count for the first stage"]
 
 
-def span_of(scores: Floats) -> tuple[float, float]:
-    """The least and the greatest score; infinite, and the wrong way round, where there is none."""
+def span_of(trace: Trace, recipe: Recipe) -> tuple[float, float]:
+    """The least and the greatest score that the recipe takes to be from 0 to 1; infinite, crosswise, without any."""
+    bounded = {stage.name: stage.score.bounded for _, stage in members_of(recipe.stages)}
+    scores = trace.scores
+    if trace.stage_codes is not None:
+        told = [bounded.get(name, False) for name in trace.stage_names]
+        scores = scores[np.array([*told, any(bounded.values())])[trace.stage_codes]]  # the last is for -1, of none
+    elif not any(bounded.values()):
+        return np.inf, -np.inf
     return float(np.fmin.reduce(scores, initial=np.inf)), float(np.fmax.reduce(scores, initial=-np.inf))
 
 
-def outside(spans: Iterable[tuple[float, float]], recipe: Recipe) -> list[str]:
+def outside(spans: Iterable[tuple[float, float]]) -> list[str]:
     """A note where scores are not what the recipe takes them for, as where they are returns and no successes."""
     least, greatest = zip(*spans, strict=True)
     low, high = min(least), max(greatest)
-    if (low >= 0 and high <= 1) or not all(stage.score.bounded for _, stage in members_of(recipe.stages)):
+    if low >= 0 and high <= 1:
         return []
     mend = "scale them by --score-range LOW:HIGH, or say `score: return` in the recipe"
     return [f"scores go from {low:g} to {high:g}, where the recipe takes them to be from 0 to 1: {mend}"]

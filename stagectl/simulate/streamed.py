@@ -35,7 +35,7 @@ def simulate_streamed(
         TraceError: A part cannot be read, or none has a score.
         RecipeError: The recipe's class cannot be built, or fails.
     """
-    heard = _Heard(progress)
+    heard = _Heard(recipe, progress)
     with ThreadPoolExecutor(1) as reader:
         told = heard.each_of(_read_ahead(reader, parts))
         first = next(told)
@@ -45,7 +45,7 @@ def simulate_streamed(
             pass
     if not heard.has_scores:
         raise TraceError(f"{first.name}: has no score")
-    return simulation_of(file, [timeline], [*first.notes, *heard.notes(recipe), AS_RECORDED])
+    return simulation_of(file, [timeline], [*first.notes, *heard.notes(), AS_RECORDED])
 
 
 def _read_ahead(reader: ThreadPoolExecutor, parts: Iterator[Trace]) -> Iterator[Trace]:
@@ -59,8 +59,9 @@ def _read_ahead(reader: ThreadPoolExecutor, parts: Iterator[Trace]) -> Iterator[
 class _Heard:
     """What is to be said of all parts together."""
 
-    def __init__(self, progress: Callable[[int], None]) -> None:
+    def __init__(self, recipe: Recipe, progress: Callable[[int], None]) -> None:
         self.has_scores = False
+        self._recipe = recipe
         self._progress = progress
         self._gap = Gap()
         self._spans: list[tuple[float, float]] = []
@@ -70,14 +71,14 @@ class _Heard:
         for part in parts:
             self._gap.add(part.steps)
             self.has_scores = self.has_scores or not np.isnan(part.scores).all()
-            self._spans.append(span_of(part.scores))
+            self._spans.append(span_of(part, self._recipe))
             self._first = self._first if self._rows else int(part.steps[0])
             self._last = int(part.steps[-1])
             self._rows += len(part)
             self._progress(len(part))
             yield part
 
-    def notes(self, recipe: Recipe) -> list[str]:
+    def notes(self) -> list[str]:
         gap = self._gap.note()
         late_notes = late([self._first, self._last], self._rows)
-        return [*([gap] if gap else []), *late_notes, *outside(self._spans, recipe)]
+        return [*([gap] if gap else []), *late_notes, *outside(self._spans)]

@@ -216,7 +216,9 @@ def _troubles(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
         name, value = next(iter(status.scores_outside.items()))
         others = len(status.scores_outside) - 1
         where = f"{clean(name)}{f' and {others} more' if others else ''}"
-        said.append(("score", [(f"{value:g} in {where} is not from 0 to 1; a return? `score: return`", "yellow")]))
+        kind = next((entry.stage.score.kind for entry in status.stages if entry.stage.name == name), "success")
+        mend = "a return? `score: return`" if kind == "success" else "scale it: task.stage.score.of(it)"
+        said.append(("score", [(f"{value:g} in {where} is not from 0 to 1; {mend}", "yellow")]))
     if status.stop_requested and not facts.over:
         said.append(("stop", [("asked for; the trainer ends at its next step", "yellow")]))
     if status.last_time and facts.silence >= OLD_SECONDS:

@@ -11,7 +11,17 @@ from typing import Protocol
 from rich.console import Console
 from rich.live import Live
 
-from stagectl.runs import ENDED, Event, Liveness, RunPaths, RunStatus, StatusReader, judge, read_liveness
+from stagectl.runs import (
+    ENDED,
+    SNAPSHOT_BYTES,
+    Event,
+    Liveness,
+    RunPaths,
+    RunStatus,
+    StatusReader,
+    judge,
+    read_liveness,
+)
 from stagectl.view.console import Progress, ProgressKind, drawing, progress_kind, stdout, write_line
 from stagectl.view.panel import run_panel
 from stagectl.view.plain import PROGRESS_EVENTS, PlainLines
@@ -49,7 +59,8 @@ def watch(
     """
     kind = progress_kind(progress)
     console = console or (drawing() if kind == "rich" else stdout())
-    reader = StatusReader(paths)
+    short = paths.events.exists() and paths.events.stat().st_size < SNAPSHOT_BYTES
+    reader = StatusReader(paths, whole=short)  # of what is soon read no event is passed over
     status = reader.status
     asked = clock()
     alive = liveness(paths)
@@ -89,7 +100,7 @@ class _Quiet:
 class _Plain(_Quiet):
     """A line an event, and what no event tells.
 
-    Of the progress made before it looked only the last is told, and of what a snapshot holds the transitions.
+    Of the progress made before it looked only the last is told; of what a snapshot holds, what came of it.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
@@ -102,7 +113,7 @@ class _Plain(_Quiet):
     def events(self, events: Iterable[Event], status: RunStatus) -> None:
         progress: Event | None = None
         if not self._caught_up:
-            for event in status.transitions:
+            for event in _held(status):
                 self._tell(event, status)
         for event in events:
             if not self._caught_up and event["event"] in PROGRESS_EVENTS:
@@ -128,6 +139,16 @@ class _Plain(_Quiet):
         line = self._lines.line(event, status)
         if line is not None:
             write_line(self._console, line)
+
+
+def _held(status: RunStatus) -> list[Event]:
+    """What a status knows of how it came to where it stands, as events; nothing of a run that is yet to be read."""
+    if not status.seq:
+        return []
+    known = [status.resumed, *status.transitions, *status.checkpoints[-1:], status.end]
+    told = sorted(filter(None, known), key=lambda event: int(event["seq"]))
+    progress: Event = {"event": "progress", "time": status.last_time}
+    return [*told, progress, *filter(None, [status.ended])]
 
 
 class _Picture(_Quiet):

@@ -57,6 +57,23 @@ def test_a_dry_run_needs_no_secret_no_commit_and_no_skypilot_and_says_what_a_lau
     assert [stop.split()[0] for stop in stops] == ["--git-ref", "launch.secrets", "SkyPilot's"]
 
 
+def test_a_dry_run_says_that_the_runs_id_is_taken(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launching(monkeypatch)
+    assert run_command(["run", str(recipe), "run=mine", "-d", "--skip-git-check"]) == 0
+    assert run_command(["run", str(recipe), "run=mine", "--dry-run", "--skip-git-check"]) == 0
+    assert "a launch would stop now: a run named 'mine' exists already" in capsys.readouterr().err
+
+
+def test_a_plan_as_json_of_a_task_that_skypilot_cannot_read_is_one_error(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launching(monkeypatch).cannot_read = "Invalid task"
+    assert run_command(["run", str(recipe), "--dry-run", "-o", "json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "recipe"
+
+
 def test_a_dry_run_of_a_task_that_skypilot_cannot_read_fails_as_the_launch_would(
     recipe: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,14 @@ def test_a_stopped_run_goes_on_and_nothing_counts_twice(stagectl: Stagectl, stop
     assert after["resumed"]["reason"] == "resumed; it was stopped, as requested"
 
 
+def test_a_run_whose_log_is_damaged_anywhere_is_not_gone_on_with(stagectl: Stagectl, stopped: str) -> None:
+    log = stagectl.folder(stopped) / "events.jsonl"
+    log.write_bytes(log.read_bytes().replace(b'"seq":3,', b'"sep":3,', 1))
+    done = stagectl("run", "--resume", stopped, "trainer.total_timesteps=100000", "--accept-recipe-change")
+    assert done.returncode == 7
+    assert f"{log}, byte " in done.stderr
+
+
 def test_a_damaged_checkpoint_is_passed_over_with_its_reason_and_stays(stagectl: Stagectl, stopped: str) -> None:
     newest = newest_checkpoint(stagectl, stopped)
     flip(newest / "policy.txt")

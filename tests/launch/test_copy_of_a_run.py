@@ -15,7 +15,6 @@ from stagectl.errors import RunExistsError
 from stagectl.job.lines import Output, event_line, output_line, read_line
 from stagectl.launch.copy import RunCopy, write_own_end
 from stagectl.runs import (
-    FEW_EVENTS,
     EventLog,
     EventReader,
     RunPaths,
@@ -51,13 +50,13 @@ def copy(source: RunPaths) -> RunPaths:
     return create_run("doorkey-1", "run: doorkey-1\n", Path("/"), {}, created=read_events(source.events)[0])
 
 
-def test_a_long_run_is_kept_with_a_snapshot(source: RunPaths, copy: RunPaths) -> None:
+def test_a_run_that_was_copied_has_a_snapshot(source: RunPaths, copy: RunPaths) -> None:
     with EventLog(source.events, attempt=1) as log:
-        for step in range(60, 60 + FEW_EVENTS):
+        for step in range(60, 70):
             log.append("progress", step)
     with RunCopy(copy) as kept:
         kept.feed("".join(stream(source)))
-    assert StatusReader(copy).status.step == 59 + FEW_EVENTS
+    assert StatusReader(copy).status.step == 69
 
 
 def stream(source: RunPaths) -> list[str]:

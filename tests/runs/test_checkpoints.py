@@ -166,7 +166,7 @@ def test_the_newest_checkpoints_stay_and_the_first_of_each_stage(
     paths = RunPaths(tmp_path)
     for number, stage in enumerate(PLAN):
         saved(paths, number, stage)
-    prune_checkpoints(paths, keep)
+    prune_checkpoints(paths, keep, [])
     assert left(paths) == expected
     for number in expected:
         verify_checkpoint(paths.checkpoints / f"step-{number:012d}")
@@ -179,10 +179,30 @@ def test_pruned_one_by_one_or_all_at_once_the_same_stay(
     one_by_one, at_once = (RunPaths(tmp_path_factory.mktemp("run")) for _ in range(2))
     for number, stage in enumerate(stages):
         saved(one_by_one, number, stage)
-        prune_checkpoints(one_by_one, keep)
+        prune_checkpoints(one_by_one, keep, [])
         saved(at_once, number, stage)
-    prune_checkpoints(at_once, keep)
+    prune_checkpoints(at_once, keep, [])
     assert left(one_by_one) == left(at_once)
+
+
+def test_what_a_later_attempt_superseded_stays_and_takes_no_place_of_what_is_in_force(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    for number, stage in enumerate("aaabb" + "ab"):  # those of steps 3 and 4 were damaged: it went on from step 2
+        saved(paths, number, stage)
+    prune_checkpoints(paths, 2, [range(30, 41)])
+    assert left(paths) == [0, 3, 4, 5, 6]
+    for number, stage in enumerate("bb", 7):
+        saved(paths, number, stage)
+    prune_checkpoints(paths, 1, [range(30, 41)])
+    assert left(paths) == [0, 3, 4, 6, 8]
+
+
+def test_what_a_process_that_was_killed_had_half_removed_is_removed(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    saved(paths, 1, "a")
+    (paths.checkpoints / ".step-000000000000.tmp" / "deep").mkdir(parents=True)
+    prune_checkpoints(paths, 1, [])
+    assert left(paths) == [1]
 
 
 def test_a_damaged_checkpoint_is_not_removed(tmp_path: Path) -> None:
@@ -190,7 +210,7 @@ def test_a_damaged_checkpoint_is_not_removed(tmp_path: Path) -> None:
     for number in range(6):
         saved(paths, number, "a")
     (paths.checkpoints / f"step-{2:012d}" / MANIFEST).write_text("{}")
-    prune_checkpoints(paths, 2)
+    prune_checkpoints(paths, 2, [])
     assert left(paths) == [0, 2, 4, 5]
 
 
@@ -203,5 +223,5 @@ def test_a_checkpoint_that_cannot_be_removed_stays_whole(tmp_path: Path, monkeyp
         saved(paths, number, "a")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", refuse)
-        prune_checkpoints(paths, 1)
+        prune_checkpoints(paths, 1, [])
     assert left(paths) == [0, 1, 2, 3]

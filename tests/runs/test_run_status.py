@@ -146,6 +146,16 @@ def test_of_the_scores_that_are_no_successes_the_first_of_each_stage_is_told() -
     assert status_data(script.status, ALIVE)["scores_outside"] == {"navigation": 12.5, "sequence": -3.0}
 
 
+def test_who_says_that_scores_are_returns_is_told_of_them_no_more() -> None:
+    script = Script().started()
+    script.add("episodes", 10, scores=[[0, 12.5], [1, 7.0]], episodes=[1, 0, 0], performance=[0.5, None, None])
+    kinds = {"navigation": "return", "sequence": "success", "simple": "success"}
+    stages = read_stages({"stages": [{"name": n, "curriculum": n, "score": kind} for n, kind in kinds.items()]})
+    facts = {"reason": "", "path": "checkpoints/a", "rejected": [], "after": script.events[-1]["seq"], "stage": 0}
+    changed = {**FACTS, "stages": [stage.to_dict() for stage in stages]}
+    assert script.add("attempt_started", 10, **facts, **changed).status.scores_outside == {"sequence": 7.0}
+
+
 def test_returns_that_the_recipe_says_are_returns_are_not_told() -> None:
     stages = [stage.to_dict() for stage in read_stages({"stages": ["a"], "score": "return"})]
     status = Script().add("attempt_started", 0, **{**FACTS, "stages": stages}).status

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from stagectl.errors import StorageError
+from stagectl.errors import DamagedRunError, StorageError
 from stagectl.runs import Ending, EventLog, RunPaths, RunStatus, StatusReader, create_run, read_status, write_end
-from stagectl.runs.reader import FEW_EVENTS, SNAPSHOT_EVENTS
+from stagectl.runs.reader import SNAPSHOT_BYTES
 from tests.runs.test_run_status import FACTS
 
 
@@ -24,7 +24,7 @@ def paths() -> RunPaths:
         log.append("stage_started", 0, stage=0, name="navigation")
         for step in range(1, 5):
             train(log, step)
-        StatusReader(paths).keep(log.seq, after=1)
+        StatusReader(paths).keep(log.size, after=1)
         for step in range(5, 7):
             train(log, step)
     return paths
@@ -124,18 +124,47 @@ def test_an_attempt_that_goes_on_from_after_the_snapshot_costs_no_reading_of_the
 def test_a_training_keeps_a_snapshot_now_and_then_and_its_end_keeps_the_last(paths: RunPaths) -> None:
     reader = StatusReader(paths)
     with EventLog(paths.events, attempt=1) as log:
-        for step in range(SNAPSHOT_EVENTS + FEW_EVENTS):
-            log.append("progress", 6 + step)
-            reader.keep(log.seq)
-        assert 0 < log.seq - StatusReader(paths).status.seq < SNAPSHOT_EVENTS
+        began = log.size
+        while log.size < began + 1.5 * SNAPSHOT_BYTES:
+            log.append("progress", 7, text="x" * 10_000)
+            reader.keep(log.size)
+        assert 0 < log.seq - StatusReader(paths).status.seq < 100
         write_end(log, Ending(0), read_status(paths))
     assert StatusReader(paths).status.ended is not None
+
+
+def test_an_attempt_that_takes_back_what_the_snapshot_holds_is_sorted_out_once(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EventLog(paths.events, attempt=2) as log:
+        log.append("attempt_started", 2, after=5, path="x", reason="it died", rejected=[])
+        StatusReader(paths).keep(log.size, after=1)
+    expected, folded = whole(paths), folds(monkeypatch)
+    assert read_status(paths) == expected
+    assert folded == []
+
+
+def test_who_was_reading_when_such_an_attempt_began_keeps_a_snapshot_soon(paths: RunPaths) -> None:
+    reader = StatusReader(paths)
+    with EventLog(paths.events, attempt=2) as log:
+        log.append("attempt_started", 2, after=5, path="x", reason="it died", rejected=[])
+        reader.read()
+        reader.keep(log.size)
+        assert StatusReader(paths).status.attempt == 2
+
+
+def test_damage_before_the_snapshot_is_found_by_who_reads_the_whole(paths: RunPaths) -> None:
+    lines = paths.events.read_bytes().splitlines(keepends=True)
+    paths.events.write_bytes(b"".join([*lines[:2], lines[2].replace(b'"seq"', b'"sep"'), *lines[3:]]))
+    assert read_status(paths).step == 6
+    with pytest.raises(DamagedRunError, match="this line is no event"):
+        read_status(paths, whole=True)
 
 
 def test_a_short_log_has_a_snapshot_once_its_run_has_ended() -> None:
     paths = create_run("short", "text", Path("/"), FACTS)
     with EventLog(paths.events, attempt=1) as log:
-        StatusReader(paths).keep(log.seq)
+        StatusReader(paths).keep(log.size)
         assert not paths.snapshot.exists()
         write_end(log, Ending(1), read_status(paths))
     assert StatusReader(paths).status.ended is not None
@@ -153,6 +182,6 @@ def test_a_disk_that_refuses_a_snapshot_does_not_hinder_the_training(
     monkeypatch.setattr("stagectl.runs.reader.save_snapshot", refuse)
     reader = StatusReader(paths)
     for _ in range(2):
-        reader.keep(9, after=1)
+        reader.keep(10_000, after=1)
     assert tried == [1]
     assert read_status(paths) == whole(paths)

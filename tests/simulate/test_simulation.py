@@ -65,6 +65,15 @@ def test_returns_where_successes_are_expected_are_said() -> None:
         assert not any(note.startswith("scores") for note in fine.notes)
 
 
+def test_returns_of_one_stage_and_successes_of_another_are_told_apart() -> None:
+    stages = [{"name": "a", "curriculum": "a"}, {"name": "b", "curriculum": "b", "score": "return"}]
+    mixed = recipe(stages=stages)
+    fine = trace_of_rows("x", [Row(1, 1.0, "a"), Row(2, 12.5, "b")])
+    wrong = trace_of_rows("x", [Row(1, 12.5, "a"), Row(2, 30.0, "b")])
+    assert not any(note.startswith("scores") for note in simulate([fine], mixed).notes)
+    assert any(note.startswith("scores go from 12.5 to 12.5,") for note in simulate([wrong], mixed).notes)
+
+
 def test_without_a_recipe_the_stages_are_all_that_the_traces_tell() -> None:
     other = trace_of("u", [1], [1.0], ["d"])
     assert [stage.name for stage in default_recipe([begun_in_b(), other]).stages] == ["b", "c", "d"]

@@ -269,14 +269,29 @@ def test_of_progress_made_before_the_watch_only_the_last_is_told(tmp_path: Path)
     assert "step 122,880 of 400,000 (30 %)" in progress[0]
 
 
-def test_of_what_a_snapshot_holds_the_transitions_are_told(tmp_path: Path) -> None:
+def test_of_a_long_log_what_a_snapshot_holds_is_told_by_what_came_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stagectl.view.live.SNAPSHOT_BYTES", 0)
     story = Story(["a", "b"]).begin()
-    story.rollout([1.0] * 10)
-    paths = story.write(tmp_path)
-    StatusReader(paths).keep(len(story.events), after=1)
-    lines = lines_of(story, tmp_path)
-    assert [line.split()[2] for line in lines] == ["stage_transition", "run_ended"]
-    assert "1/2 a → 2/2 b at step 2,048" in lines[0]
+    story.rollout([1.0] * 10).tell("checkpoint", path="checkpoints/step-000000002048", stage="b")
+    for ended in (False, True):
+        if ended:
+            story.end("failed", "boom")
+        StatusReader(story.write(tmp_path)).keep(1_000_000, after=1)
+        lines = lines_of(story, tmp_path)
+        told = ["stage_transition", "checkpoint", "progress", "run_ended"]
+        assert [line.split()[2] for line in lines] == told
+        assert "1/2 a → 2/2 b at step 2,048" in lines[0]
+    assert "failed at step 2,048" in lines[-1]
+    assert "boom" in lines[-1]
+
+
+def test_of_a_run_that_has_ended_every_event_is_told(tmp_path: Path) -> None:
+    story = Story(["a", "b"]).begin().end("failed", "boom")
+    StatusReader(story.write(tmp_path)).keep(1_000_000, after=1)
+    kinds = [line.split()[2] for line in lines_of(story, tmp_path)]
+    assert kinds == ["run_created", "attempt_started", "ready", "run_ended"]
 
 
 def test_a_multi_line_message_is_one_line(tmp_path: Path) -> None:
