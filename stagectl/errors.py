@@ -117,7 +117,8 @@ def dotted(path: Sequence[str | int]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A closing sentence with the known name nearest to an unknown one, or with all that are known."""
     known = sorted(set(known))
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    whole = [other for other in known if other.endswith(f"_{name}")]  # `threshold` is short for one of them
+    close = whole if len(whole) == 1 else get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(known)}" if known else ""

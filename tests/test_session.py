@@ -445,7 +445,7 @@ def test_a_script_that_leaves_its_block_early_ends_its_run_as_its_process_ends(
 def test_a_budget_that_was_spent_before_the_last_stage_is_told_as_spent(write: Write) -> None:
     with attach(write()) as session:
         session.update_step_count(1000)
-    message = "all 1,000 steps are spent in stage 1 of 3 (a); its criterion was not reached"
+    message = "all 1,000 steps are spent in stage 1 of 3 (a); no episode was told: task.complete(score) tells one"
     assert told(session, "outcome", "message")[-1] == ("run_ended", "budget_spent", message)
 
 

@@ -73,11 +73,12 @@ def main() -> None:
 def run_command(arguments: list[str]) -> int:
     """Carry out one command line; the exit code. Without a command the help is shown."""
     try:
-        code = app(arguments or ["--help"], standalone_mode=False)
+        code = app(arguments or ["--help"], prog_name="stagectl", standalone_mode=False)
     except TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
         plain = " ".join(message.replace("Value error, ", "").split())  # pydantic's words within typer's
-        _report(UsageError(plain, hint="stagectl --help"), arguments)
+        context = getattr(error, "ctx", None)
+        _report(UsageError(plain, hint=f"{context.command_path if context else 'stagectl'} --help"), arguments)
         return 2
     except StagectlError as error:
         _report(error, arguments)

@@ -21,7 +21,7 @@ def command(
         Path | None, typer.Option("--to", help="A .csv, .jsonl, .parquet (or .csv.gz) to write; else standard output.")
     ] = None,
 ) -> None:
-    """Write a run's episodes and metrics as a trace."""
+    """Write a run's episodes, and the metrics that its criteria name, as a trace."""
     from stagectl.cli.catching_up import catch_up
     from stagectl.errors import StorageError, TraceError
     from stagectl.runs import find_run

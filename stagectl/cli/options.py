@@ -25,7 +25,7 @@ def complete_run(beginning: str) -> list[str]:
     """The ids that the shell offers; folders' names alone, so that it answers at once."""
     from stagectl.runs.store import run_names
 
-    return sorted(run_names(beginning))
+    return [*(["latest"] if "latest".startswith(beginning) else []), *sorted(run_names(beginning))]
 
 
 RUN_HELP = "A run's id, the beginning of one, or `latest`."

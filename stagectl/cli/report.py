@@ -25,7 +25,10 @@ def command(
     catch_up(paths)
     liveness = read_liveness(paths)  # before the events, so that a process that wrote its end is not missed
     told = sifted(EventReader(paths.events).read(), superseded(paths.events))
+    kept = None
+    if liveness.away is None:  # those of a run on a cluster are there
+        kept = {str(folder.relative_to(paths.folder)) for folder in paths.checkpoints.glob("step-*")}
     recipe = paths.recipe.read_text("utf-8", "replace")
     file = to or Path(f"{paths.run_id}.html")
-    write_file(file, run_report(paths.run_id, told, liveness, recipe, time.time()))
+    write_file(file, run_report(paths.run_id, told, liveness, recipe, time.time(), kept))
     say(f"wrote {file}")

@@ -20,7 +20,7 @@ def watch_run(paths: RunPaths, progress: Shown, output: Output | WatchOutput) ->
     try:
         status = watch(paths, shown)
     except KeyboardInterrupt:
-        say(f"\nthe run goes on · back: stagectl status {paths.run_id} --watch · stop: stagectl stop {paths.run_id}")
+        say(f"\nthe run goes on\n  back: stagectl status {paths.run_id} --watch\n  stop: stagectl stop {paths.run_id}")
         return 130
     liveness = read_liveness(paths)
     state = judge(status, liveness)[0]

@@ -24,6 +24,8 @@ def not_finite(number: Any, what: str) -> ScoreError:
     """What is said of a number that is no finite one."""
     large = isinstance(number, (int, float)) and LARGEST_SCORE < abs(number) < math.inf
     reason = "too large to average" if large else "not a finite number"
+    if isinstance(number, str):
+        reason = "a text and not a number"
     return ScoreError(Fault((), f"{what} is {number!r:.40}, {reason}"))
 
 

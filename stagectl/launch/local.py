@@ -27,6 +27,7 @@ from stagectl.runs import (
     RunStatus,
     StatusReader,
     create_run,
+    is_over,
     judge,
     new_run_id,
     read_liveness,
@@ -104,9 +105,11 @@ def await_stop(paths: RunPaths, grace: float | None = None) -> RunStatus:
             signal_group(stored_trainer(paths)["pid"], signal.SIGKILL)
             killed = True
         time.sleep(STOP_POLL_SECONDS)
-    if killed and reader.status.ended is None:
-        with EventLog(paths.events, attempt=reader.status.attempt) as log:
-            write_end(log, Ending(None, killed_after=grace), reader.status, note="its job process was gone")
+    status = reader.status
+    if status.ended is None and (killed or is_over(status)):
+        with EventLog(paths.events, attempt=status.attempt) as log:
+            ending = Ending(status.exit_code, killed_after=grace if killed else None)
+            write_end(log, ending, status, note="its job process was gone")
     return reader.read()
 
 

@@ -13,6 +13,7 @@ from stagectl.runs import (
     RunStatus,
     find_beginning,
     is_same_process,
+    is_spent,
     read_json,
     read_liveness,
     read_status,
@@ -57,8 +58,9 @@ def resume(paths: RunPaths, recipe: Recipe, *, accept_changes: bool = False) -> 
 
 
 def check_completed(paths: RunPaths, status: RunStatus) -> None:
-    """Raises UsageError where the run has nothing left to do."""
-    if status.ended is not None and status.ended["outcome"] == "completed":
+    """Raises UsageError where the run has nothing left to do, whatever its budget."""
+    completed = status.ended is not None and status.ended["outcome"] == "completed"
+    if completed and not (status.end is None and is_spent(status)):
         message = f"the run {paths.run_id} is completed: all its stages are over"
         raise UsageError(message, hint="begin a new one: stagectl run RECIPE")
 

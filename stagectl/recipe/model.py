@@ -82,6 +82,9 @@ class Recipe:
         """Criteria that make no sense though they are well formed, each in a line with its place."""
         found = warnings_of(self.stages, self.trainer.total_timesteps)
         faults = [Fault(("curriculum", *fault.path), fault.message) for fault in found]
+        scripts = [word for word in self.trainer.command[1:2] if word.endswith(".py")]
+        if scripts and self.launch.backend == "local" and not (self.folder / scripts[0]).exists():
+            faults.append(Fault(("trainer", "command"), f"there is no {scripts[0]} in {self.folder}"))
         if self.trainer.total_timesteps is None and self.target is None and not can_end(self.stages):
             message = "nothing but the script itself ends this run: give it a step budget, `total_timesteps:`"
             faults.append(Fault(("trainer",), f"{message}, or its last stage a criterion"))
@@ -112,7 +115,7 @@ class Recipe:
             "total_timesteps": self.trainer.total_timesteps,
             "seed": self.trainer.seed,
             "checkpoint_every": self.trainer.checkpoint_every,
-            "keep_checkpoints": self.trainer.keep_checkpoints,
+            "keep_checkpoints": "all" if self.trainer.keep_checkpoints is None else self.trainer.keep_checkpoints,
             **self.trainer.arguments,
         }
         return {
@@ -141,7 +144,9 @@ def recipe_from_data(data: Mapping[str, Any], *, name: str, folder: Path, own_ke
     """
     faults: list[Fault] = []
     ours = {key: value for key, value in data.items() if key in _FIELDS or own_keys is None or key in own_keys}
-    values = read_fields(_FIELDS, ours, (), faults)
+    strayed = {key: block for block, fields in _BLOCKS.items() for key in ours.keys() & fields if key not in _FIELDS}
+    faults += [Fault((key,), f"unknown key; did you mean '{block}.{key}'?") for key, block in strayed.items()]
+    values = read_fields(_FIELDS, {key: ours[key] for key in ours if key not in strayed}, (), faults)
     curriculum = values.get("curriculum", {})
     if "curriculum" not in data:
         faults.append(Fault((), "there is no `curriculum:`; it names the stages"))
@@ -206,6 +211,10 @@ def _command(value: Any) -> tuple[str, ...]:
     return command
 
 
+def _kept(value: Any) -> int | None:
+    return None if value in (None, "all") else whole(1)(value)
+
+
 _FIELDS = {
     "run": optional(read_run_id),
     "trainer": mapping,
@@ -219,8 +228,9 @@ _TRAINER_FIELDS = {
     "total_timesteps": optional(whole(1)),
     "seed": whole(),
     "checkpoint_every": whole(1),
-    "keep_checkpoints": optional(whole(1)),
+    "keep_checkpoints": _kept,
 }
+_BLOCKS = {"curriculum": CURRICULUM_FIELDS, "trainer": _TRAINER_FIELDS}  # where a key belongs that stands outside
 _WANDB_FIELDS = {
     "enabled": flag,
     "project": optional(text),

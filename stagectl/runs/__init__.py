@@ -22,6 +22,7 @@ from stagectl.runs.data import transition_data as transition_data
 from stagectl.runs.ending import Ending as Ending
 from stagectl.runs.ending import has_trained as has_trained
 from stagectl.runs.ending import is_over as is_over
+from stagectl.runs.ending import is_spent as is_spent
 from stagectl.runs.ending import may_restart as may_restart
 from stagectl.runs.ending import outcome_of as outcome_of
 from stagectl.runs.ending import write_end as write_end

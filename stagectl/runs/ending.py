@@ -38,7 +38,12 @@ def is_over(status: RunStatus) -> bool:
 
 def has_trained(status: RunStatus) -> bool:
     """Whether nothing is left to train: its stages or its budget are over."""
-    return status.end is not None or _is_spent(status)
+    return status.end is not None or is_spent(status)
+
+
+def is_spent(status: RunStatus) -> bool:
+    """Whether the step budget is."""
+    return status.total_timesteps is not None and status.step >= status.total_timesteps
 
 
 def may_restart(ending: Ending, status: RunStatus) -> bool:
@@ -73,17 +78,28 @@ def _told_outcome(status: RunStatus) -> tuple[State, str]:
     """What the events of a training that ended well come to."""
     if status.end is not None:
         return _curriculum_outcome(status)
-    if status.stop_requested and not _is_spent(status):
+    if status.stop_requested and not is_spent(status):
         return "stopped", "as requested"
-    if _is_spent(status) and not _reached_end(status):
+    if is_spent(status) and not _reached_end(status):
         where = f"stage {status.current + 1} of {len(status.curriculum)} ({status.name_of(status.current)})"
         budget = f"all {status.total_timesteps:,} steps are spent"
-        return "budget_spent", f"{budget} in {where}; its criterion was not reached"
-    if not status.ready and not _is_spent(status):
+        return "budget_spent", f"{budget} in {where}; {_why_not_left(status)}"
+    if not status.ready and not is_spent(status):
         return "failed", "the training process ended without one update_step_count; does it call stagectl.attach()?"
+    told = f"the training process ended by itself at step {status.step:,}"
     if not _reached_end(status):
-        return "stopped", f"the training process ended by itself at step {status.step:,}, before its stages were over"
+        return "stopped", f"{told}, before its stages were over"
+    if status.total_timesteps is not None and not is_spent(status):
+        return "stopped", f"{told}, before its {status.total_timesteps:,} steps were over"
     return "completed", ""
+
+
+def _why_not_left(status: RunStatus) -> str:
+    """What the stage that is on still waits for."""
+    if not any(entry.episodes for entry in status.stages):
+        return "no episode was told: task.complete(score) tells one"
+    blocks = "; ".join(str(term) for term in status.waiting if not term.holds)
+    return f"its criterion was not reached{f': {blocks}' if blocks else ''}"
 
 
 def _curriculum_outcome(status: RunStatus) -> tuple[State, str]:
@@ -98,10 +114,6 @@ def _reached_end(status: RunStatus) -> bool:
     """Whether the run stands in a stage that ends with the step budget alone."""
     stage = status.curriculum[status.current]
     return stage.transition_criteria is None and not stage.next
-
-
-def _is_spent(status: RunStatus) -> bool:
-    return status.total_timesteps is not None and status.step >= status.total_timesteps
 
 
 def _afterwards(ending: Ending) -> str:

@@ -62,6 +62,9 @@ def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tu
         unwatched = "" if liveness.job else "the job process is gone, training goes on by itself"
         if status.started is not None and silence > STALL_SECONDS:
             return "stalled", f"no event for {silence // 60:.0f} min"
+        if status.started is not None and not status.ready and silence >= FIRST_SECONDS:
+            untold = "no step was told yet; a script of yours tells them by session.update_step_count"
+            return "starting", "; ".join(filter(None, (unwatched, untold)))
         return ("running" if status.ready else "starting"), unwatched
     if status.started is None and silence < FIRST_SECONDS:
         return "starting", ""
@@ -69,7 +72,7 @@ def judge(status: RunStatus, liveness: Liveness, now: float | None = None) -> tu
         return "stopped", "as requested; its job process was gone"
     if status.backend == "sky" and status.started is None:
         return "crashed", f"it was not submitted to its cluster; `stagectl run --resume {status.run_id}` does that"
-    return "crashed", "its processes are gone and it has no recorded end"
+    return "crashed", f"its processes are gone and it has no recorded end; stagectl run --resume {status.run_id}"
 
 
 def left_of(status: RunStatus, away: Away | None) -> str:

@@ -126,7 +126,7 @@ def find_run(name: str) -> RunPaths:
     if len(exact or matching) == 1:
         return (exact or matching)[0]
     if matching:
-        listed = ", ".join(run.run_id for run in matching[:5])
+        listed = ", ".join(run.run_id for run in matching[:5]) + (", …" if len(matching) > 5 else "")
         raise UsageError(f"'{name}' begins the ids of {len(matching)} runs: {listed}", hint="give more of the id")
     ids = [run.run_id for run in list_runs()]
     if not ids:

@@ -26,7 +26,7 @@ def read_axis(text: str) -> Axis:
     Raises:
         UsageError: It is neither.
     """
-    key, equals, values = text.partition("=")
+    key, equals, values = text.removeprefix("curriculum.").partition("=")
     if not equals or not key or not values:
         raise UsageError(f"--sweep {text}: names no values", hint=EXAMPLE)
     if ":" in values:

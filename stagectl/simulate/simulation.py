@@ -98,7 +98,7 @@ def outside(spans: Iterable[tuple[float, float]]) -> list[str]:
     low, high = min(least), max(greatest)
     if low >= 0 and high <= 1:
         return []
-    mend = "scale them by --score-range LOW:HIGH, or say `score: return` in the recipe"
+    mend = "say `score: return` in the recipe; a table's can be scaled by --score-range LOW:HIGH"
     return [f"scores go from {low:g} to {high:g}, where the recipe takes them to be from 0 to 1: {mend}"]
 
 

@@ -51,8 +51,14 @@ def suggest(
     threshold, one with which as many stages are left as with any, and of these the one that leaves them first.
 
     Raises:
-        TraceError: No exit can be judged, or false exits are at 5 % or more wherever one can.
+        TraceError: Scores are not from 0 to 1, no exit can be judged, or false exits are at 5 % or more wherever
+            one can.
     """
+    low = min(float(np.fmin.reduce(trace.scores, initial=0.0)) for trace in traces)
+    high = max(float(np.fmax.reduce(trace.scores, initial=1.0)) for trace in traces)
+    if low < 0 or high > 1:
+        hint = "a table's can be scaled by --score-range LOW:HIGH, a run's by its recipe: score: {return: [LOW, HIGH]}"
+        raise TraceError(f"scores go from {low:g} to {high:g}, and thresholds from 0.5 to 0.95 are tried", hint=hint)
     sweep = sweep_of(
         recipe, traces, (THRESHOLDS, SMOOTHINGS), as_recorded=as_recorded, window=window, progress=progress
     )
@@ -60,7 +66,8 @@ def suggest(
     share = sweep.false_exit_share()
     if not judged.any():
         hint = (
-            f"record on after the threshold is reached; or judge by fewer, and less surely: --window N (now {window:,})"
+            "record on after the threshold is reached, as with `transition_criteria: both` and time_threshold_steps; "
+            f"or judge by fewer, and less surely: --window N (now {window:,})"
         )
         told = f"after none were {window:,} more episodes of its stage recorded, in two rows or more"
         raise TraceError(f"no exit can be judged: {told}", hint=hint)

@@ -195,6 +195,16 @@ def _next(status: RunStatus) -> list[Part]:
     return parts
 
 
+def outside_words(status: RunStatus) -> str:
+    """Which score is none from 0 to 1, and what to do about it."""
+    name, value = next(iter(status.scores_outside.items()))
+    others = len(status.scores_outside) - 1
+    more = f" (and in {others} more stage{'s' * (others > 1)})" if others else ""
+    kind = next((entry.stage.score.kind for entry in status.stages if entry.stage.name == name), "success")
+    mend = "a return? `score: return`" if kind == "success" else "scale it: task.stage.score.of(return)"
+    return f"{value:g} in {clean(name)}{more} is not from 0 to 1; {mend}"
+
+
 def term_part(term: Term) -> Part:
     """A term as it stands: what holds and what blocks are told apart."""
     if math.isnan(term.value) or math.isnan(term.target):
@@ -211,14 +221,9 @@ def _troubles(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
         said.append((f"attempt {status.attempt}", [(resumed_words(status.resumed), DIM)]))
     if status.refused_scores:
         count = "1 score" if status.refused_scores == 1 else f"{status.refused_scores:,} scores"
-        said.append(("refused", [(f"{count}, not finite", "yellow")]))
+        said.append(("refused", [(f"{count}, no finite numbers", "yellow")]))
     if status.scores_outside:
-        name, value = next(iter(status.scores_outside.items()))
-        others = len(status.scores_outside) - 1
-        where = f"{clean(name)}{f' and {others} more' if others else ''}"
-        kind = next((entry.stage.score.kind for entry in status.stages if entry.stage.name == name), "success")
-        mend = "a return? `score: return`" if kind == "success" else "scale it: task.stage.score.of(it)"
-        said.append(("score", [(f"{value:g} in {where} is not from 0 to 1; {mend}", "yellow")]))
+        said.append(("score", [(outside_words(status), "yellow")]))
     if status.stop_requested and not facts.over:
         said.append(("stop", [("asked for; the trainer ends at its next step", "yellow")]))
     if status.last_time and facts.silence >= OLD_SECONDS:

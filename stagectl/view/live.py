@@ -118,8 +118,11 @@ class _Plain(_Quiet):
         for event in events:
             if not self._caught_up and event["event"] in PROGRESS_EVENTS:
                 progress = event
-            else:
-                self._tell(event, status)
+                continue
+            if event["event"] == "run_ended" and progress is not None:
+                self._tell(progress, status)
+                progress = None
+            self._tell(event, status)
         if progress is not None:
             self._tell(progress, status)
         self._caught_up = True

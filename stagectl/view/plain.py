@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stagectl.runs import Event, RunStatus
 from stagectl.runs.status import EVALUATION
 from stagectl.view.estimate import estimate_seconds
-from stagectl.view.facts import resumed_words
+from stagectl.view.facts import outside_words, resumed_words
 from stagectl.view.stages import gauge
 from stagectl.view.words import clean, duration, moment, percent, score, steps
 
@@ -20,12 +20,18 @@ class PlainLines:
 
     def __init__(self) -> None:
         self._told = float("-inf")
+        self._outside = self._refused = 0
 
     def line(self, event: Event, status: RunStatus) -> str | None:
         """The event's line, complete; None where it is not worth one. `status` has the event folded in."""
         kind = event["event"]
         if kind == "metrics" and (told := _evaluation(event)):
             return _stamped(event, "evaluation", told)
+        if kind == "score_refused" and not self._is_rare():
+            return None
+        if len(status.scores_outside) > self._outside:
+            self._outside = len(status.scores_outside)
+            return _stamped(event, "score", outside_words(status))
         if kind in PROGRESS_EVENTS:
             if event["time"] - self._told < PROGRESS_SECONDS:
                 return None
@@ -33,6 +39,11 @@ class PlainLines:
             return _stamped(event, "progress", progress_words(status))
         words = _WORDS.get(kind)
         return None if words is None else _stamped(event, kind, words(event, status))
+
+    def _is_rare(self) -> bool:
+        """Whether another refused score is told: the first ten are, then each tenth, then each hundredth, …"""
+        self._refused += 1
+        return not str(self._refused)[1:].strip("0")
 
 
 def progress_words(status: RunStatus) -> str:

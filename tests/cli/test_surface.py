@@ -38,6 +38,13 @@ SURFACE = {
 HEAVY = {"torch", "wandb", "sky", "numpy", "gymnasium", "polars", "hydra", "omegaconf"}
 
 
+def test_a_wrong_command_line_is_answered_with_that_commands_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["export", "mine", "trace.csv"]) == 2
+    assert "stagectl export --help" in capsys.readouterr().err
+    assert run_command(["frobnicate"]) == 2
+    assert capsys.readouterr().err.endswith("→ stagectl --help\n")
+
+
 def test_the_commands_are_those() -> None:
     assert [info.name for info in app.registered_commands] == list(SURFACE)
 

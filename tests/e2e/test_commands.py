@@ -78,7 +78,10 @@ def test_a_run_whose_job_was_killed_is_stopped_all_the_same(stagectl: Stagectl) 
     assert done.returncode == 0
     assert "stopped at step" in done.stderr
     assert "checkpoints/step-" in done.stderr
-    assert stagectl.json("status", run_id)["state"] == "stopped"
+    status = stagectl.json("status", run_id)
+    assert (status["state"], status["detail"]) == ("stopped", "as requested; its job process was gone")
+    assert "resumes stage" in stagectl("run", "--resume", run_id, "--detach").stderr
+    stagectl("stop", run_id)
     assert stagectl("rm", run_id).returncode == 0
 
 

@@ -97,6 +97,19 @@ def test_a_run_whose_log_is_damaged_anywhere_is_not_gone_on_with(stagectl: Stage
     assert f"{log}, byte " in done.stderr
 
 
+def test_a_run_that_its_budget_completed_goes_on_with_a_larger_one(stagectl: Stagectl) -> None:
+    first = ("run=more", "trainer.total_timesteps=100", "curriculum.stages=[a]")
+    assert stagectl("run", RECIPES / "endless.yaml", *first).returncode == 0
+    assert stagectl.json("status", "more")["state"] == "completed"
+    refused = stagectl("run", "--resume", "more")
+    assert refused.returncode == 2
+    assert "has spent all its 100 steps" in refused.stderr
+    larger = ("trainer.total_timesteps=200", "--accept-recipe-change")
+    assert stagectl("run", "--resume", "more", *larger).returncode == 0
+    status = stagectl.json("status", "more")
+    assert (status["state"], status["step"], status["attempt"]) == ("completed", 200, 2)
+
+
 def test_a_damaged_checkpoint_is_passed_over_with_its_reason_and_stays(stagectl: Stagectl, stopped: str) -> None:
     newest = newest_checkpoint(stagectl, stopped)
     flip(newest / "policy.txt")

@@ -47,6 +47,11 @@ FAULTS = [
         "r.yaml:4:7: curriculum.stages.0: stage 'a' waits for 'eval/aa/success_rate', which no `evaluate:` logs there; "
         "did you mean 'eval/a/success_rate'?",
     ),
+    (CURRICULUM + "seed: 3\n", "r.yaml:2:1: seed: unknown key; did you mean 'trainer.seed'?"),
+    (
+        TRAINER + CURRICULUM + "performance_threshold: 0.9\n",
+        "r.yaml:3:1: performance_threshold: unknown key; did you mean 'curriculum.performance_threshold'?",
+    ),
     (TRAINER + CURRICULUM + "tariner: {}\n", "r.yaml:3:1: tariner: unknown key; did you mean 'trainer'?"),
     (TRAINER + CURRICULUM + "run: a b\n", "r.yaml:3:1: run: 'a b' cannot name a run"),
     (TRAINER + CURRICULUM + "run: latest\n", "r.yaml:3:1: run: 'latest' cannot name a run"),

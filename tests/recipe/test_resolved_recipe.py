@@ -87,3 +87,13 @@ def test_a_damaged_resolved_recipe_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("trainer: {total_timesteps: 1}\n")
     with pytest.raises(RecipeError, match="there is no `curriculum:`"):
         read_resolved(tmp_path / "recipe.yaml", folder=tmp_path)
+
+
+@pytest.mark.parametrize(("written", "kept"), [("all", None), ("null", None), ("3", 3)])
+def test_how_many_checkpoints_are_kept_survives(tmp_path: Path, written: str, kept: int | None) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(f"trainer: {{keep_checkpoints: {written}}}\ncurriculum: {{stages: [a]}}\n")
+    recipe = load_recipe(file)
+    assert recipe.trainer.keep_checkpoints == kept
+    file.write_text(write_resolved(recipe))
+    assert read_resolved(file, folder=tmp_path).trainer.keep_checkpoints == kept

@@ -12,7 +12,7 @@ from stagectl.recipe.model import recipe_from_data
 
 def warnings(last: dict[str, Any], **trainer: Any) -> str:
     stages = ["a", {"curriculum": "b", **last}]
-    data = {"trainer": {"command": ["python", "t.py"], **trainer}, "curriculum": {"stages": stages}}
+    data = {"trainer": {"command": ["train"], **trainer}, "curriculum": {"stages": stages}}
     return "\n".join(recipe_from_data(data, name="r", folder=Path("/")).warnings())
 
 
@@ -23,6 +23,18 @@ def test_a_run_that_nothing_ends_is_warned_of() -> None:
 @pytest.mark.parametrize("last", [{"performance_threshold": 0.8}, {"max_steps": 100}, {"advance_when": "steps >= 9"}])
 def test_a_last_stage_that_ends_is_enough(last: dict[str, Any]) -> None:
     assert warnings(last) == ""
+
+
+def test_a_script_that_is_not_there_is_told_where_it_is_to_run(tmp_path: Path) -> None:
+    def warned(**launch: Any) -> str:
+        trainer = {"command": ["python", "trian.py"], "total_timesteps": 9}
+        data = {"trainer": trainer, "curriculum": {"stages": ["a"]}, "launch": launch}
+        return "\n".join(recipe_from_data(data, name="r", folder=tmp_path).warnings())
+
+    assert f"trainer.command: there is no trian.py in {tmp_path}" in warned()
+    assert warned(backend="sky") == ""
+    (tmp_path / "trian.py").touch()
+    assert warned() == ""
 
 
 def test_a_step_budget_is_enough() -> None:

@@ -40,7 +40,9 @@ ENDED = (
     80,
     {"stage": 1, "name": "b", "outcome": "completed", "performance": 1.0, "reason": "performance"},
 )
-SPENT = ("progress", 100, {})
+MISSING = {"term": 'metric("q")', "value": None, "operator": ">=", "target": 8.0, "holds": False}
+SPENT = ("progress", 100, {"waiting_for": [MISSING]})
+EPISODES = ("episodes", 50, {"scores": [[0, 0.5]], "episodes": [1, 0], "performance": [0.5, None]})
 STOPPED = ("request_answered", 70, {"request": "stop"})
 TOLD = ("training_ended", 70, {"exit_code": 0})
 DIED = ("attempt_ended", 70, {"exit_code": -6, "killed": False})
@@ -51,7 +53,16 @@ DIED = ("attempt_ended", 70, {"exit_code": -6, "killed": False})
     [
         ([MOVED, SPENT], "completed", ""),
         ([MOVED, ENDED], "completed", ""),
-        ([SPENT], "budget_spent", "all 100 steps are spent in stage 1 of 2 (a); its criterion was not reached; "),
+        (
+            [EPISODES, SPENT],
+            "budget_spent",
+            'all 100 steps are spent in stage 1 of 2 (a); its criterion was not reached: metric("q") no data of 8; ',
+        ),
+        (
+            [SPENT],
+            "budget_spent",
+            "all 100 steps are spent in stage 1 of 2 (a); no episode was told: task.complete(score) tells one; ",
+        ),
         ([STOPPED], "stopped", "as requested; "),
         ([MOVED, STOPPED, SPENT], "completed", ""),
     ],
@@ -82,6 +93,12 @@ def test_a_training_that_leaves_too_early_and_dies_is_begun_again() -> None:
     assert not is_over(early)
     assert may_restart(ABORTED, early)
     assert outcome_of(SUCCEEDED, early)[0] == "stopped"
+
+
+def test_a_script_that_ends_before_its_budget_is_stopped_also_in_a_stage_that_the_budget_ends() -> None:
+    early = status(MOVED, ("progress", 60, {}), ("training_ended", 60, {"exit_code": 0}))
+    told = "the training process ended by itself at step 60, before its 100 steps were over"
+    assert outcome_of(SUCCEEDED, early) == ("stopped", told)
 
 
 def test_a_word_of_an_attempt_before_counts_for_nothing() -> None:

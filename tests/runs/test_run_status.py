@@ -281,6 +281,13 @@ VERDICTS = [
     (MADE, GONE, 100.0, "crashed", "its processes are gone"),
     (STARTED, ALIVE, 21.0, "starting", ""),
     (STARTED, JOB_ALONE, 21.0, "starting", ""),
+    (
+        STARTED,
+        ALIVE,
+        51.0,
+        "starting",
+        "no step was told yet; a script of yours tells them by session.update_step_count",
+    ),
     (STARTED, GONE, 21.0, "crashed", "its processes are gone"),
     (STARTED, ALIVE, 20.0 + 16 * 60, "stalled", "no event for 16 min"),
     (READY, ALIVE, 41.0, "running", ""),

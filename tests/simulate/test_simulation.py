@@ -60,7 +60,7 @@ def test_what_a_reader_left_out_is_said_with_the_trace_it_left_it_out_of() -> No
 def test_returns_where_successes_are_expected_are_said() -> None:
     traces = [trace_of("x", [1, 2, 3], [0.5, None, 12.5]), trace_of("y", [1], [-2.0])]
     (note,) = (note for note in simulate(traces, recipe()).notes if note.startswith("scores"))
-    assert note.startswith("scores go from -2 to 12.5, where the recipe takes them to be from 0 to 1: scale them by")
+    assert note.startswith("scores go from -2 to 12.5, where the recipe takes them to be from 0 to 1: ")
     for fine in (simulate(traces, recipe(score="return")), simulate([trace_of("z", [1, 2], [0.0, 1.0])], recipe())):
         assert not any(note.startswith("scores") for note in fine.notes)
 

@@ -24,6 +24,12 @@ def trace_with(seed: int, shares: list[float]) -> Trace:
     return trace_of(f"seed {seed}", steps, [float(chance.random() < share) for share in shares])
 
 
+def test_returns_are_no_scores_to_suggest_a_threshold_for() -> None:
+    returns = trace_of("x", range(10, 4010, 10), [100.0 + at for at in range(400)])
+    with pytest.raises(TraceError, match="scores go from 0 to 499, and thresholds"):
+        suggest([returns], default_recipe([returns], 2))
+
+
 def steady(seed: int) -> Trace:
     """Success rises from 0 to 0.97 over 300 episodes, and stays."""
     return trace_with(seed, [min(0.97, at / 300) for at in range(2000)])

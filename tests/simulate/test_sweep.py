@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from stagectl.recipe import Recipe
 from stagectl.recipe.model import recipe_from_data
 from stagectl.simulate import sweeping
+from stagectl.simulate.axes import read_axis
 from stagectl.simulate.grid import NotPlainError
 from stagectl.simulate.sweep import Axis, Sweep
 from stagectl.simulate.sweeping import sweep, sweep_compiled, threads_for
@@ -173,3 +174,7 @@ def test_without_numba_the_core_plays_and_says_what_would_be_faster() -> None:
 def test_fewer_threads_walk_over_a_long_recording() -> None:
     with patch("os.cpu_count", return_value=64):
         assert [threads_for(boundaries) for boundaries in (0, 1000, 10_000_000, 10**9)] == [64, 64, 13, 1]
+
+
+def test_an_axis_may_be_named_as_an_override_is() -> None:
+    assert read_axis("curriculum.performance_threshold=0.5,0.6") == read_axis("performance_threshold=0.5,0.6")

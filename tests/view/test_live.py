@@ -179,7 +179,7 @@ def test_plain_lines_end_with_what_became_of_a_run_whose_processes_are_gone(tmp_
     world, out = World(Story().begin().learn(3), tmp_path), io.StringIO()
     world.liveness = lambda paths: GONE  # type: ignore[method-assign]
     world.watch("plain", Console(file=out))
-    assert out.getvalue().splitlines()[-1] == "crashed: its processes are gone and it has no recorded end"
+    assert out.getvalue().splitlines()[-1].startswith("crashed: its processes are gone and it has no recorded end; ")
 
 
 def test_a_run_whose_follower_dies_is_told_so_and_watched_on(tmp_path: Path) -> None:
@@ -267,6 +267,20 @@ def test_of_progress_made_before_the_watch_only_the_last_is_told(tmp_path: Path)
     progress = [line for line in lines if " progress " in line]
     assert len(progress) == 1
     assert "step 122,880 of 400,000 (30 %)" in progress[0]
+
+
+def test_scores_that_are_no_successes_are_told_once_a_stage_also_in_a_pipe(tmp_path: Path) -> None:
+    story = Story(["a", "b"]).begin()
+    lines = lines_of(story, tmp_path, *[lambda: story.rollout([12.5])] * 5)
+    told = [line.split("score", 1)[1].strip() for line in lines if line.split()[2] == "score"]
+    assert told[0] == "12.5 in a is not from 0 to 1; a return? `score: return`"
+    assert len(told) <= 2
+
+
+def test_of_a_flood_of_refused_scores_fewer_and_fewer_are_told(tmp_path: Path) -> None:
+    story = Story().begin()
+    lines = lines_of(story, tmp_path, *[lambda: story.tell("score_refused", message="the score is nan")] * 300)
+    assert sum(" score_refused " in line for line in lines) == 9 + 9 + 3  # 1, 2, …; 10, 20, …; 100, 200, 300
 
 
 def test_of_a_long_log_what_a_snapshot_holds_is_told_by_what_came_of_it(

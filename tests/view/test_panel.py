@@ -101,7 +101,7 @@ def test_a_silent_run_tells_how_old_its_last_event_is() -> None:
 def test_a_return_where_a_success_is_expected_is_told_with_what_to_do() -> None:
     story = Story(["walk", "run"], min_episodes=1).begin().rollout([12.5])
     assert "score        12.5 in walk is not from 0 to 1; a return? `score: return`\n" in frame(story)
-    assert "12.5 in walk and 1 more is not from 0 to 1" in frame(story.rollout([3.0]))
+    assert "12.5 in walk (and in 1 more stage) is not from 0 to 1" in frame(story.rollout([3.0]))
 
 
 def test_a_failed_run_tells_why_and_its_clock_stands_still() -> None:

@@ -204,3 +204,14 @@ def test_a_plot_is_written_the_same_each_time(tmp_path: Path, kind: str) -> None
 def test_a_plot_in_no_format_of_ours_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"a plot is written as \.svg, \.png, \.pdf"):
         save_plot(simulation(1), tmp_path / "plot.docx")
+
+
+def test_a_checkpoint_that_was_not_kept_is_marked() -> None:
+    story = Story(["a", "b"]).begin()
+    for number in (1, 2):
+        story.tell("checkpoint", path=f"checkpoints/step-{number}", stage="a")
+    told = (story.run, list(story.told), ALIVE, RECIPE, story.now)
+    marked = Page(run_report(*told, {"checkpoints/step-2"})).text
+    assert marked.count("not kept") == 1
+    assert "checkpoints/step-1 0 a not kept" in " ".join(marked.split())
+    assert "not kept" not in Page(run_report(*told)).text

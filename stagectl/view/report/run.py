@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from stagectl.runs import ENDED, Event, Liveness, RunStatus
 from stagectl.runs.status import EVALUATION
@@ -21,7 +21,14 @@ _NOT_COLOURED = 7
 _NOT_SAID = ("ended", "last event", "cluster", "cost")  # a kept page outlives ages; the rest stands in its facts
 
 
-def run_report(run_id: str, told: Iterable[tuple[Event, bool]], liveness: Liveness, recipe: str, now: float) -> str:
+def run_report(
+    run_id: str,
+    told: Iterable[tuple[Event, bool]],
+    liveness: Liveness,
+    recipe: str,
+    now: float,
+    kept: Collection[str] | None = None,
+) -> str:
     """A run as one HTML page, from the events that its log has now.
 
     Args:
@@ -30,6 +37,7 @@ def run_report(run_id: str, told: Iterable[tuple[Event, bool]], liveness: Livene
         liveness: What the operating system says of the run's processes.
         recipe: The text of the recipe that it runs.
         now: Seconds since the epoch.
+        kept: The checkpoints that are still there, where that is known.
 
     Raises:
         DamagedRunError: An event makes no sense.
@@ -44,7 +52,7 @@ def run_report(run_id: str, told: Iterable[tuple[Event, bool]], liveness: Livene
         Section("transitions", "Transitions", [_transitions(status, palette)]),
         Section("evaluations", "Evaluations", [_evaluations(story, palette)]),
         Section("attempts", "Attempts", [_attempts(story.attempts, facts)]),
-        Section("checkpoints", "Checkpoints", [_checkpoints(status, palette)]),
+        Section("checkpoints", "Checkpoints", [_checkpoints(status, palette, kept)]),
         Section("recipe", "Recipe", [tag("pre", tag("code", recipe), tabindex=0, aria_label="the recipe")]),
     ]
     name = clean(run_id)
@@ -212,12 +220,17 @@ def _attempts(attempts: list[Attempt], facts: Facts) -> Child:
     return table("attempts", header, rows, range(2, 5)) if rows else None
 
 
-def _checkpoints(status: RunStatus, palette: Palette) -> Child:
+def _checkpoints(status: RunStatus, palette: Palette, kept: Collection[str] | None) -> Child:
     if not status.checkpoints:
         return None
     rows = [
-        (clean(event["path"]), steps(event["step"]), palette.stage(event["stage"], clean(event["stage"])))
+        (
+            clean(event["path"]),
+            steps(event["step"]),
+            palette.stage(event["stage"], clean(event["stage"])),
+            "" if kept is None or event["path"] in kept else "not kept",
+        )
         for event in reversed(status.checkpoints)
     ]
-    whole = table("checkpoints", ("checkpoint", "step", "stage"), rows, [1])
+    whole = table("checkpoints", ("checkpoint", "step", "stage", ""), rows, [1])
     return foldable(f"{len(rows)} checkpoints were saved, the newest first", whole, open_=len(rows) <= MANY)
