@@ -304,6 +304,12 @@ class StagedProgressiveCurriculum:
         return self._records[self.stage].threshold(self._total_steps - self._stage_start_step)
 
     @property
+    def threshold_in_force(self) -> float | None:
+        """The threshold that the current stage is left by; None where something else ends it, or none is found yet."""
+        uses_it = self.transition_criteria in ("performance", "both", "either") and self.stage.advance_when is None
+        return _or_none(self.performance_threshold) if uses_it else None
+
+    @property
     def time_threshold_steps(self) -> int:
         return self.stage.time_threshold_steps
 
@@ -466,7 +472,7 @@ class StagedProgressiveCurriculum:
             step=self._total_steps,
             performance=_or_none(self._records[left].smoothed.value),
             reason=reason,
-            threshold=self._threshold_in_force(),
+            threshold=self.threshold_in_force,
         )
         self._current_stage = to
         self._stage_start_step = self._total_steps
@@ -493,15 +499,11 @@ class StagedProgressiveCurriculum:
             step=self._total_steps,
             performance=_or_none(self._records[self.stage].smoothed.value),
             reason=reason,
-            threshold=self._threshold_in_force(),
+            threshold=self.threshold_in_force,
         )
         where = (self._current_stage, self.stage.name, self._total_steps)
         logger.info("Curriculum %s in stage %d (%s) at step %d", outcome, *where)
         return self.end
-
-    def _threshold_in_force(self) -> float | None:
-        uses_it = self.transition_criteria in ("performance", "both", "either") and self.stage.advance_when is None
-        return _or_none(self.performance_threshold) if uses_it else None
 
     def _name_at(self, index: int) -> str:
         return self.stages[index].name if index < len(self.stages) else END

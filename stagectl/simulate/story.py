@@ -38,7 +38,7 @@ class Story:
         if decision is not None:
             self._decided(decision)
         elif has_scores:
-            now, threshold = self._curriculum.progress(), self._curriculum.performance_threshold
+            now, threshold = self._curriculum.progress(), self._threshold()
             self._curve.add(self._curriculum.total_steps, now.performance, threshold)
             if now.episodes >= self._stage.min_episodes:
                 self._waited = True
@@ -49,13 +49,18 @@ class Story:
 
         `mature`: all of them, else none, have the episodes that the stage must have.
         """
-        threshold = self._curriculum.performance_threshold
+        threshold = self._threshold()
         self._curve.extend(number, lambda places: (steps(places).tolist(), averages.at(places).tolist()), threshold)
         if mature:
             self._waited = True
             best, place = averages.best(number)
             if best >= self._best[0]:
                 self._best = (best, int(steps(np.array([place]))[0]), threshold)
+
+    def _threshold(self) -> float:
+        """NaN where there is none, as in a last stage that the step budget ends."""
+        threshold = self._curriculum.threshold_in_force
+        return math.nan if threshold is None else threshold
 
     def _decided(self, decision: Decision) -> None:
         self.decisions.append(decision)

@@ -19,6 +19,13 @@ def curriculum(*stages: str, **settings: object) -> StagedProgressiveCurriculum:
     return StagedProgressiveCurriculum(stages or ("nav", "seq"), min_episodes=2, **settings)
 
 
+@pytest.mark.parametrize("rows", [4, 4000])  # one boundary at a time, and many at once
+def test_a_stage_that_no_threshold_ends_is_shown_without_one(rows: int) -> None:
+    easy, last = replay(curriculum(), trace_of("t", range(1, rows + 1), [1.0] * rows)).curves
+    assert set(easy.threshold) == {0.8}
+    assert set(last.threshold) == {None}
+
+
 def recorded(folder: Path, budget: str, rollout: int) -> tuple[list[Event], Timeline]:
     """A run's events, and the replay of its exported trace with its own recipe."""
     recipe = folder / "recipe.yaml"
