@@ -82,6 +82,10 @@ class Recipe:
         """Criteria that make no sense though they are well formed, each in a line with its place."""
         found = warnings_of(self.stages, self.trainer.total_timesteps)
         faults = [Fault(("curriculum", *fault.path), fault.message) for fault in found]
+        faults += [
+            Fault(("curriculum", "stages", index), "0.8 is a threshold for successes: name one for `score: return`")
+            for index in self._unnamed_thresholds()
+        ]
         scripts = [word for word in self.trainer.command[1:2] if word.endswith(".py")]
         if scripts and self.launch.backend == "local" and not (self.folder / scripts[0]).exists():
             faults.append(Fault(("trainer", "command"), f"there is no {scripts[0]} in {self.folder}"))
@@ -89,6 +93,18 @@ class Recipe:
             message = "nothing but the script itself ends this run: give it a step budget, `total_timesteps:`"
             faults.append(Fault(("trainer",), f"{message}, or its last stage a criterion"))
         return self.error(*faults).message.splitlines()
+
+    def _unnamed_thresholds(self) -> list[int]:
+        """The stages that are left when their returns reach a threshold that nobody wrote."""
+        if "performance_threshold" in self.curriculum:
+            return []
+        return [
+            index
+            for index, (stage, written) in enumerate(zip(self.stages, self.curriculum["stages"], strict=True))
+            if stage.transition_criteria in ("performance", "both", "either")
+            and not (stage.score.bounded or stage.advance_when)
+            and "performance_threshold" not in (written if isinstance(written, Mapping) else ())
+        ]
 
     @property
     def target(self) -> str | None:

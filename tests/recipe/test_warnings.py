@@ -25,6 +25,21 @@ def test_a_last_stage_that_ends_is_enough(last: dict[str, Any]) -> None:
     assert warnings(last) == ""
 
 
+def test_the_threshold_for_successes_is_warned_of_where_scores_are_returns() -> None:
+    told = "curriculum.stages.0: 0.8 is a threshold for successes: name one for `score: return`"
+
+    def warned(first: Any, **curriculum: Any) -> str:
+        block = {"stages": [first, "b"], "score": "return", **curriculum}
+        data = {"trainer": {"total_timesteps": "1M"}, "curriculum": block}
+        return "\n".join(recipe_from_data(data, name="r", folder=Path("/")).warnings())
+
+    assert told in warned("a")
+    assert warned("a", performance_threshold=0.8) == ""
+    assert warned({"curriculum": "a", "performance_threshold": 150}) == ""
+    assert warned("a", transition_criteria="time") == ""
+    assert warned("a", score="success") == ""
+
+
 def test_a_script_that_is_not_there_is_told_where_it_is_to_run(tmp_path: Path) -> None:
     def warned(**launch: Any) -> str:
         trainer = {"command": ["python", "trian.py"], "total_timesteps": 9}
