@@ -139,9 +139,9 @@ class _Plain(_Quiet):
         self.frame(status, alive)
 
     def _tell(self, event: Event, status: RunStatus) -> None:
-        line = self._lines.line(event, status)
-        if line is not None:
-            write_line(self._console, line)
+        for line in (self._lines.warning(event, status), self._lines.line(event, status)):
+            if line is not None:
+                write_line(self._console, line)
 
 
 def _held(status: RunStatus) -> list[Event]:

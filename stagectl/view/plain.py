@@ -29,9 +29,6 @@ class PlainLines:
             return _stamped(event, "evaluation", told)
         if kind == "score_refused" and not self._is_rare():
             return None
-        if len(status.scores_outside) > self._outside:
-            self._outside = len(status.scores_outside)
-            return _stamped(event, "score", outside_words(status))
         if kind in PROGRESS_EVENTS:
             if event["time"] - self._told < PROGRESS_SECONDS:
                 return None
@@ -39,6 +36,11 @@ class PlainLines:
             return _stamped(event, "progress", progress_words(status))
         words = _WORDS.get(kind)
         return None if words is None else _stamped(event, kind, words(event, status))
+
+    def warning(self, event: Event, status: RunStatus) -> str | None:
+        """What is to be told before the event's own line: scores that are none from 0 to 1, once a stage."""
+        known, self._outside = self._outside, len(status.scores_outside)
+        return _stamped(event, "score", outside_words(status)) if self._outside > known else None
 
     def _is_rare(self) -> bool:
         """Whether another refused score is told: the first ten are, then each tenth, then each hundredth, …"""

@@ -277,6 +277,12 @@ def test_scores_that_are_no_successes_are_told_once_a_stage_also_in_a_pipe(tmp_p
     assert len(told) <= 2
 
 
+def test_scores_that_are_no_successes_take_no_other_events_line(tmp_path: Path) -> None:
+    story = Story(["a", "b"], min_episodes=1).begin().rollout([12.5])
+    kinds = [line.split()[2] for line in lines_of(story, tmp_path)]
+    assert kinds[-4:] == ["score", "stage_transition", "progress", "run_ended"]
+
+
 def test_of_a_flood_of_refused_scores_fewer_and_fewer_are_told(tmp_path: Path) -> None:
     story = Story().begin()
     lines = lines_of(story, tmp_path, *[lambda: story.tell("score_refused", message="the score is nan")] * 300)
