@@ -107,7 +107,7 @@ def copy_run(made: RunPaths, home: Path, run_id: str, more: int) -> None:
             event = events[number - beyond]
             told = {**event, "seq": number + 1, "step": event["step"] + 100 * beyond, "time": event["time"] + beyond}
             log.write(json.dumps(told, separators=(",", ":")) + "\n")
-    StatusReader(paths).keep(number + 1, after=1)
+    StatusReader(paths).keep(paths.events.stat().st_size, after=1)
 
 
 def timed(command: list[str], env: dict[str, str]) -> float:

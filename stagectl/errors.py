@@ -10,7 +10,7 @@
       RunExistsError        6   a run already has that id, or somebody holds it
       DamagedRunError       7   a run's files are damaged
       StorageError          8   the disk refused
-      JobError              1   the job failed
+      JobError              1   the job failed; launch/ has kinds of it: 2 a task that SkyPilot cannot read, 5 no answer
 
 Each says what was wrong, where, and what to do; the number is the command's exit code.
 """

@@ -36,8 +36,8 @@ SEED_TARGETS = (
 class Trainer:
     """What trains: the bundled trainer of that name, or the user's own command.
 
-    `arguments` are the bundled trainer's, as the recipe writes them. So many of the newest checkpoints are kept besides
-    the first of each stage; None: all.
+    `arguments` are the bundled trainer's, as the recipe writes them. `keep_checkpoints`: how many of the newest,
+    besides the first of each stage; None: all.
     """
 
     name: str = "sb3"
@@ -79,7 +79,7 @@ class Recipe:
         return (self.source or Source(self.name, {})).error(*faults)
 
     def warnings(self) -> list[str]:
-        """Criteria that make no sense though they are well formed, each in a line with its place."""
+        """What makes no sense though it is well formed, each in a line with its place."""
         found = warnings_of(self.stages, self.trainer.total_timesteps)
         faults = [Fault(("curriculum", *fault.path), fault.message) for fault in found]
         faults += [
