@@ -35,7 +35,6 @@ from stagectl.runs import (
     create_run,
     find_beginning,
     find_untold,
-    folded,
     lost_orders,
     read_events,
     read_manifest,
@@ -48,6 +47,7 @@ from stagectl.runs import (
 from stagectl.session import Session, attach
 from stagectl.view.report.story import story_of
 from tests.curriculum.random_recipes import recipes, streams
+from tests.folding import folded
 from tests.simulate.test_equality import act, made, replayed, told
 
 OF_ATTEMPTS = ("attempt_started", "ready", "training_ended", "attempt_ended", "run_ended")

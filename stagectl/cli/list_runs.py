@@ -24,7 +24,7 @@ def command(
 
 
 def show_runs(*, as_json: bool, number: int = NEWEST) -> None:
-    from stagectl.runs import left_of, list_runs
+    from stagectl.runs import left_of, list_runs, may_hold_cluster
 
     listed = list_runs()
     runs = [_read(paths) for paths in listed[: number or None]]
@@ -39,7 +39,7 @@ def show_runs(*, as_json: bool, number: int = NEWEST) -> None:
     from stagectl.view import show_runs as show
 
     show(runs)
-    costly = [_read(paths) for paths in listed[len(runs) :] if _has_cluster(paths)]
+    costly = [_read(paths) for paths in listed[len(runs) :] if may_hold_cluster(paths)]
     for status, liveness in [*runs, *costly]:
         if left := left_of(status, liveness.away if liveness else None):
             say(f"{status.run_id}: {left}")
@@ -55,21 +55,6 @@ def _read(paths: RunPaths) -> tuple[RunStatus, Liveness | None]:
         return read_status(paths), liveness
     except DamagedRunError:
         return RunStatus(paths.run_id), None
-
-
-def _has_cluster(paths: RunPaths) -> bool:
-    """Whether a run may still hold a cluster of its own, which is told of also where the run is not listed."""
-    from stagectl.errors import DamagedRunError
-    from stagectl.runs import read_away, read_json
-    from stagectl.runs.away import KEY
-
-    try:
-        if f'"{KEY}"'.encode() not in paths.identity.read_bytes():  # of thousands few were ever on a cluster
-            return False
-        away = read_away(read_json(paths.identity))
-    except (DamagedRunError, OSError):
-        return False
-    return away is not None and away.own and not away.over
 
 
 def _data(status: RunStatus, liveness: Liveness | None) -> dict[str, Any]:

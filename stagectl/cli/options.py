@@ -23,7 +23,7 @@ ProgressOption = Annotated[
 
 def complete_run(beginning: str) -> list[str]:
     """The ids that the shell offers; folders' names alone, so that it answers at once."""
-    from stagectl.runs.store import run_names
+    from stagectl.runs import run_names
 
     return [*(["latest"] if "latest".startswith(beginning) else []), *sorted(run_names(beginning))]
 

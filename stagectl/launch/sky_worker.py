@@ -39,9 +39,7 @@ def main() -> int:
             return tail(answers, **request)
         answer = {"value": CALLS[call](**request)}
     except Exception as error:
-        answer = _failure(error)
-        if call == "launch" and not _is_refusal(error):
-            answer["kind"] = "unreachable"
+        answer = {**_failure(error), "kind": _kind(error, call)}
     _say(answers, json.dumps(answer) + "\n")
     return int("error" in answer)
 
@@ -174,19 +172,23 @@ def _top_level() -> dict[str, Any]:
     return {"job_group": None} if "job_group" in inspect.signature(sky.jobs.launch).parameters else {}
 
 
-def _failure(error: Exception) -> dict[str, Any]:
+def _failure(error: Exception) -> dict[str, str]:
     if isinstance(error, ModuleNotFoundError) and error.name == "sky":
         message, hint = "SkyPilot is not installed", "pip install 'stagectl[sky]'"
-        return {"error": message, "hint": hint, "kind": "failed"}
+        return {"error": message, "hint": hint}
     text = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
     if _is_unreachable(error):
         message, hint = f"SkyPilot's API server does not answer: {text}", "sky api info tells how its server is"
-        return {"error": message, "hint": hint, "kind": "unreachable"}
-    return {
-        "error": f"SkyPilot says: {text}",
-        "hint": "",
-        "kind": "recipe" if isinstance(error, TaskError) else "failed",
-    }
+        return {"error": message, "hint": hint}
+    return {"error": f"SkyPilot says: {text}", "hint": ""}
+
+
+def _kind(error: Exception, call: str) -> str:
+    """One of `sky.FAILURES`. A launch that failed in a way that is no word of SkyPilot's may have been taken."""
+    if isinstance(error, TaskError):
+        return "recipe"
+    unknown = _is_unreachable(error) or (call == "launch" and not _is_refusal(error))
+    return "unreachable" if unknown else "failed"
 
 
 def _is_unreachable(error: Exception) -> bool:
@@ -197,9 +199,7 @@ def _is_unreachable(error: Exception) -> bool:
 
 def _is_refusal(error: Exception) -> bool:
     """Whether nothing is launched for sure: by its type, one of SkyPilot's own among them, it says what was wrong."""
-    return isinstance(error, TaskError | ImportError | ValueError | TypeError) or type(error).__module__.startswith(
-        "sky."
-    )
+    return isinstance(error, ImportError | ValueError | TypeError) or type(error).__module__.startswith("sky.")
 
 
 CALLS: dict[str, Callable[..., Any]] = {

@@ -1,6 +1,5 @@
 """A run on disk: identity, event log, status, locks, checkpoints. No reader ever writes."""
 
-from stagectl.runs.attempts import folded as folded
 from stagectl.runs.attempts import lost_orders as lost_orders
 from stagectl.runs.attempts import sifted as sifted
 from stagectl.runs.attempts import superseded as superseded
@@ -60,6 +59,7 @@ from stagectl.runs.store import create_run as create_run
 from stagectl.runs.store import find_removable as find_removable
 from stagectl.runs.store import find_run as find_run
 from stagectl.runs.store import list_runs as list_runs
+from stagectl.runs.store import may_hold_cluster as may_hold_cluster
 from stagectl.runs.store import new_run_id as new_run_id
 from stagectl.runs.store import remove_run as remove_run
 from stagectl.runs.store import run_names as run_names

@@ -16,15 +16,10 @@ from stagectl.runs.events import Event
 _STARTED, _ANSWERED = b'"attempt_started"', b'"request_answered"'
 
 
-def folded(events: Sequence[Event]) -> list[Event]:
-    """The events of a run that are in force, in their order: each step of training once."""
-    return [event for event, holds in sifted(events, superseded_in(events)) if holds]
-
-
 def sifted(events: Iterable[Event], gone: Sequence[range]) -> Iterator[tuple[Event, bool]]:
-    """Each event with whether it is in force, that is not among the `gone`; none is held.
+    """Each event with whether it is in force, that is not among the `gone`; in force is each step of training once.
 
-    It ends before an attempt that began since it was found what is gone.
+    None is held. It ends before an attempt that began since it was found what is gone.
     """
     for event in events:
         if (newly := superseded_by(event)) and not is_superseded(newly[-1], gone):

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 
-from stagectl.runs.attempts import is_superseded, superseded, superseded_by
+from stagectl.runs.attempts import is_superseded, sifted, superseded, superseded_by
 from stagectl.runs.events import Event, EventReader
 from stagectl.runs.paths import RunPaths
 from stagectl.runs.snapshot import load_snapshot, save_snapshot
@@ -31,11 +31,13 @@ class StatusReader:
         self._events = EventReader(paths.events)
         self.status = RunStatus(paths.run_id)
         self._superseded: list[range] = []
-        kept = None if whole else load_snapshot(paths)
-        if kept is not None and self._events.go_to(kept[1]):
-            self.status.become(kept[0])
-            self._superseded = superseded(paths.events, kept[1].offset)
-        self._kept: float = self._events.place.offset
+        self._kept: float = 0  # the log's size when the last snapshot was kept
+        snapshot = None if whole else load_snapshot(paths)
+        if snapshot is not None and self._events.go_to(snapshot[1]):
+            status, place = snapshot
+            self.status.become(status)
+            self._superseded = superseded(paths.events, place.offset)
+            self._kept = place.offset
 
     def events(self) -> Iterator[Event]:
         """The events since the last look that are in force, each once it is folded in."""
@@ -77,13 +79,10 @@ class StatusReader:
         """Fold what is in force before that event."""
         self._superseded = superseded(self._paths.events)
         status = RunStatus(self._paths.run_id)
-        for event in EventReader(self._paths.events).read():
+        for event, holds in sifted(EventReader(self._paths.events).read(), self._superseded):
             if event["seq"] == seq:
                 break
-            if is_superseded(event["seq"], self._superseded):
-                status.pass_over(event)
-            else:
-                status.apply(event)
+            (status.apply if holds else status.pass_over)(event)
         self.status.become(status)
 
 

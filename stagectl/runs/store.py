@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stagectl.errors import DamagedRunError, RunExistsError, RunNotFoundError, UsageError, nearest
-from stagectl.runs.away import KEY, read_away
+from stagectl.runs.away import KEY, Away, read_away
 from stagectl.runs.events import Event, EventLog
 from stagectl.runs.files import make_folder, read_json, storage_error, write_json, write_whole
 from stagectl.runs.locks import is_locked
@@ -163,12 +163,23 @@ def remove_run(paths: RunPaths) -> None:
         raise storage_error(paths.folder, error) from None
 
 
+def may_hold_cluster(paths: RunPaths) -> bool:
+    """Whether a run may still hold a cluster of its own, which costs money."""
+    away = _away(paths)
+    return away is not None and away.own and not away.over
+
+
+def _away(paths: RunPaths) -> Away | None:
+    """Where a run is on a cluster, and None also where its identity is damaged: it tells nothing any more."""
+    try:
+        return read_away(read_json(paths.identity))
+    except DamagedRunError:
+        return None
+
+
 def _check_not_away(paths: RunPaths) -> None:
     """A run on a cluster stays until it is over there: nothing else here knows of the machines that cost money."""
-    try:
-        away = read_away(read_json(paths.identity))
-    except DamagedRunError:  # it tells nothing any more
-        return
+    away = _away(paths)
     if away is not None and not away.over:
         message = f"the run {paths.run_id} was submitted to a cluster, and is not known to be over there"
         hint = f"see how it is: stagectl status {paths.run_id}; end it: stagectl stop {paths.run_id}"

@@ -64,9 +64,8 @@ class GrowingCurve:
 
 def left_at(decision: Decision) -> tuple[int, float, float]:
     """The point at which a stage is left: what the decision tells of it."""
-    performance, threshold = decision.performance, decision.threshold
-    return (
-        decision.step,
-        math.nan if performance is None else performance,
-        math.nan if threshold is None else threshold,
-    )
+    return decision.step, or_nan(decision.performance), or_nan(decision.threshold)
+
+
+def or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -16,7 +16,7 @@ from stagectl.simulate.recording import played_in
 from stagectl.simulate.replay import replay
 from stagectl.simulate.summary import Simulation, simulation_of
 from stagectl.traces import Trace
-from stagectl.traces.trace import Whole
+from stagectl.traces.trace import Floats, Whole
 
 DEFAULT_STAGES = 3
 AS_RECORDED = (
@@ -81,14 +81,19 @@ def late(steps: Whole | Sequence[int], rows: int) -> list[str]:
 
 
 def span_of(trace: Trace, recipe: Recipe) -> tuple[float, float]:
-    """The least and the greatest score that the recipe takes to be from 0 to 1; infinite, crosswise, without any."""
+    """The extent of the scores that the recipe takes to be from 0 to 1."""
     bounded = {stage.name: stage.score.bounded for _, stage in members_of(recipe.stages)}
     scores = trace.scores
     if trace.stage_codes is not None:
         told = [bounded.get(name, False) for name in trace.stage_names]
         scores = scores[np.array([*told, any(bounded.values())])[trace.stage_codes]]  # the last is for -1, of none
     elif not any(bounded.values()):
-        return np.inf, -np.inf
+        scores = scores[:0]
+    return extent(scores)
+
+
+def extent(scores: Floats) -> tuple[float, float]:
+    """The least and the greatest; infinite, crosswise, without any."""
     return float(np.fmin.reduce(scores, initial=np.inf)), float(np.fmax.reduce(scores, initial=-np.inf))
 
 

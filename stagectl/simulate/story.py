@@ -9,7 +9,7 @@ import numpy as np
 
 from stagectl.curriculum import CurriculumEnd, Decision, StagedProgressiveCurriculum, StageTransition
 from stagectl.simulate.averages import Averages, Places
-from stagectl.simulate.curves import GrowingCurve
+from stagectl.simulate.curves import GrowingCurve, left_at, or_nan
 from stagectl.simulate.timeline import Curve, StageSpan
 from stagectl.traces.trace import Whole
 
@@ -38,7 +38,7 @@ class Story:
         if decision is not None:
             self._decided(decision)
         elif has_scores:
-            now, threshold = self._curriculum.progress(), self._threshold()
+            now, threshold = self._curriculum.progress(), or_nan(self._curriculum.threshold_in_force)
             self._curve.add(self._curriculum.total_steps, now.performance, threshold)
             if now.episodes >= self._stage.min_episodes:
                 self._waited = True
@@ -49,7 +49,7 @@ class Story:
 
         `mature`: all of them, else none, have the episodes that the stage must have.
         """
-        threshold = self._threshold()
+        threshold = or_nan(self._curriculum.threshold_in_force)
         self._curve.extend(number, lambda places: (steps(places).tolist(), averages.at(places).tolist()), threshold)
         if mature:
             self._waited = True
@@ -57,15 +57,10 @@ class Story:
             if best >= self._best[0]:
                 self._best = (best, int(steps(np.array([place]))[0]), threshold)
 
-    def _threshold(self) -> float:
-        """NaN where there is none, as in a last stage that the step budget ends."""
-        threshold = self._curriculum.threshold_in_force
-        return math.nan if threshold is None else threshold
-
     def _decided(self, decision: Decision) -> None:
         self.decisions.append(decision)
-        performance, threshold = (math.nan if v is None else v for v in (decision.performance, decision.threshold))
-        self._curve.add(decision.step, performance, threshold)
+        step, performance, threshold = left_at(decision)
+        self._curve.add(step, performance, threshold)
         if decision.reason in BY_PERFORMANCE and not self._waited and performance >= threshold:  # else its time did
             self._notes.append(
                 f"stage '{self._stage.name}' is left as soon as it has the {self._stage.min_episodes:,} episodes that "

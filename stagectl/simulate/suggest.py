@@ -10,6 +10,7 @@ import numpy as np
 
 from stagectl.errors import TraceError
 from stagectl.recipe import Recipe
+from stagectl.simulate.simulation import extent
 from stagectl.simulate.sweep import WINDOW, Axis, Floats, Sweep
 from stagectl.simulate.sweeping import sweep as sweep_of
 from stagectl.traces import Trace
@@ -54,8 +55,8 @@ def suggest(
         TraceError: Scores are not from 0 to 1, no exit can be judged, or false exits are at 5 % or more wherever
             one can.
     """
-    low = min(float(np.fmin.reduce(trace.scores, initial=0.0)) for trace in traces)
-    high = max(float(np.fmax.reduce(trace.scores, initial=1.0)) for trace in traces)
+    least, greatest = zip(*(extent(trace.scores) for trace in traces), strict=True)
+    low, high = min(0.0, *least), max(1.0, *greatest)
     if low < 0 or high > 1:
         hint = "a table's can be scaled by --score-range LOW:HIGH, a run's by its recipe: score: {return: [LOW, HIGH]}"
         raise TraceError(f"scores go from {low:g} to {high:g}, and thresholds from 0.5 to 0.95 are tried", hint=hint)

@@ -15,9 +15,10 @@ from stable_baselines3.common.save_util import load_from_zip_file  # noqa: E402
 
 from stagectl.job import __main__ as job  # noqa: E402
 from stagectl.recipe import Recipe, load_recipe, write_resolved  # noqa: E402
-from stagectl.runs import Beginning, Ending, EventLog, RunPaths, create_run, folded, read_events  # noqa: E402
+from stagectl.runs import Beginning, Ending, EventLog, RunPaths, create_run, read_events  # noqa: E402
 from stagectl.session import Session  # noqa: E402
 from stagectl.trainers.sb3 import train  # noqa: E402
+from tests.folding import folded  # noqa: E402
 
 OF_ATTEMPTS = ("attempt_started", "ready", "training_ended", "attempt_ended", "run_ended")
 COMMON = ("seq", "attempt", "time", "path", "run")

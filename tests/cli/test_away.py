@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,15 @@ class Cluster:
 
     def tell(self) -> None:
         self.paths.events.write_text(self.story.lines())
+
+    def end_on_its_own(self) -> dict[str, Any]:
+        """End the run, whose cluster is its own and is not given back; its identity."""
+        self.story.end()
+        self.tell()
+        identity = read_json(self.paths.identity)
+        identity["sky"]["place"]["own"] = True
+        write_json(self.paths.identity, identity)
+        return identity
 
     def catch_up(self, *acts: Act) -> RunStatus:
         """What `status` shows then, where each look but the first finds that something happened."""
@@ -95,11 +105,7 @@ def test_a_list_tells_what_is_known_and_asks_no_cluster(cluster: Cluster, capsys
 def test_a_list_names_clusters_that_still_cost_money_though_their_runs_have_ended(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cluster.story.end()
-    cluster.tell()
-    identity = read_json(cluster.paths.identity)
-    identity["sky"]["place"]["own"] = True
-    write_json(cluster.paths.identity, identity)
+    identity = cluster.end_on_its_own()
     assert run_command(["list"]) == 0
     assert capsys.readouterr().err == "far: its cluster far is not given back yet\n"
     identity["sky"]["over"] = cluster.now
@@ -111,11 +117,7 @@ def test_a_list_names_clusters_that_still_cost_money_though_their_runs_have_ende
 def test_a_list_shows_the_newest_and_tells_of_older_clusters_that_cost_money_all_the_same(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cluster.story.end()
-    cluster.tell()
-    identity = read_json(cluster.paths.identity)
-    identity["sky"]["place"]["own"] = True
-    write_json(cluster.paths.identity, identity)
+    cluster.end_on_its_own()
     for age, name in enumerate(["newest", "newer"]):
         paths = Story(run=name).begin().end().write(runs_folder())
         write_json(paths.identity, {"run": name})

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stagectl.runs import folded
 from tests.cluster.conftest import CLUSTER, ENVIRONMENT, SECONDS, allocation, come_to_step, recipe_at
 from tests.e2e.conftest import RECIPES, Stagectl, eventually
+from tests.folding import folded
 
 pytestmark = pytest.mark.cluster
 

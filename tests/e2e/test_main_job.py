@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from stagectl.runs import folded
 from tests.e2e.conftest import COMMAND, RECIPES, Stagectl, eventually
 from tests.e2e.test_commands import trainer_pid
+from tests.folding import folded
 
 
 @pytest.fixture(scope="module")

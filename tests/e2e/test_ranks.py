@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stagectl.runs import folded
 from tests.e2e.conftest import RECIPES, Stagectl, eventually
 from tests.e2e.test_commands import trainer_pid
+from tests.folding import folded
 
 
 @pytest.fixture

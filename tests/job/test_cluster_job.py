@@ -18,7 +18,8 @@ from stagectl.job.lines import Output, read_line
 from stagectl.job.requests import Brought, brought_to
 from stagectl.job.stored import note_submission, submission_ended
 from stagectl.recipe import load_recipe, write_resolved
-from stagectl.runs import EventLog, RunPaths, create_run, folded, read_events, read_json, write_json
+from stagectl.runs import EventLog, RunPaths, create_run, read_events, read_json, write_json
+from tests.folding import folded
 from tests.job.luggage import pack
 
 TRAIN = """

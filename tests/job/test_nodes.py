@@ -16,8 +16,9 @@ import pytest
 
 from stagectl.job.torchrun import SECRETS_VARIABLE
 from stagectl.recipe import load_recipe
-from stagectl.runs import RUN_VARIABLE, RunPaths, folded, living, read_events, write_json
+from stagectl.runs import RUN_VARIABLE, RunPaths, living, read_events, write_json
 from tests.e2e.conftest import eventually
+from tests.folding import folded
 from tests.job.luggage import pack
 
 RANKS = Path(__file__).parents[1] / "e2e" / "recipes" / "ranks.py"
