@@ -22,6 +22,7 @@ from stagectl.runs.away import has_ended
 
 STEP_SECONDS = 1.0
 LOOK_SECONDS = 60.0
+DISTURBED_SECONDS = 10.0  # between looks while `is_disturbed`: a recovery can be over within a minute
 CHECK_SECONDS = 5.0  # after a look that said that the job is over
 ANSWER_SECONDS = 60.0  # beyond a stop's grace time
 LONGEST_PAUSE = 60.0
@@ -36,6 +37,7 @@ class Attendant:
         place: Where the job is.
         job: The job's number, once `started` has told it.
         begun: The job has told an event since it was submitted.
+        is_disturbed: SkyPilot tells that something befell the job, which has told nothing since.
         reached: SkyPilot has answered since this began.
         ended_looks: How many looks in a row said that the job is over; the follower may count anew.
         cancelled: Why the job or its launch was cancelled here, where it was.
@@ -46,14 +48,14 @@ class Attendant:
         self.clock = clock
         self.place = Place(**record["place"])
         self.job: int | None = None
-        self.begun = self.reached = False
+        self.begun = self.is_disturbed = self.reached = False
         self.ended_looks = 0
         self.cancelled = ""
         self._paths = paths
         self._sky = sky
         self._grace = grace
         self._looking = threading.Lock()
-        self._next_look = clock()
+        self._last_look, self._next_look = -math.inf, clock()
         self._stop, self._advance = _Request(), _Request()
         for file in (paths.stop_request, paths.advance_request):
             if read_json(file).get("time", math.inf) < record["time"]:  # it was asked of an earlier job
@@ -87,8 +89,9 @@ class Attendant:
             self._next_look = self.clock()
 
     def look_if_due(self) -> None:
-        """Look once a minute; one that fails is none."""
-        if self.clock() >= self._next_look:
+        """Look once a minute, and more often where there is reason to; a look that fails is none."""
+        next_look = self._last_look + DISTURBED_SECONDS if self.is_disturbed else math.inf
+        if self.clock() >= min(next_look, self._next_look):
             try:
                 self.look()
             except Exception as error:
@@ -116,7 +119,8 @@ class Attendant:
             JobError: It says nothing.
         """
         with self._looking:
-            self._next_look = self.clock() + LOOK_SECONDS
+            self._last_look = self.clock()
+            self._next_look = self._last_look + LOOK_SECONDS
             if self.job is None and self.place.cluster is None:
                 return ""  # a managed job that is only being sent
             try:

@@ -23,6 +23,7 @@ class RunCopy:
 
     Attributes:
         ended: The last event that was told is the run's end.
+        is_disturbed: The job had begun, and the last line was not its own: SkyPilot tells that something befell it.
         has_gap: Something is missing that came before what was seen: the output has to be read again from its start.
         is_other: The job's first event is not this run's; nothing of it is taken.
 
@@ -35,7 +36,7 @@ class RunCopy:
         self._events = EventLog(paths.events, attempt=0)
         self._snapshots = StatusReader(paths)
         self._after = after
-        self.ended = self.has_gap = self.is_other = False
+        self.ended = self.is_disturbed = self.has_gap = self.is_other = False
         self.messages: list[str] = []  # lines that are not the job's: SkyPilot's own, and the setup's
         self._told = 0  # up to here this reading told what is here
         self._here = EventReader(paths.events).read()  # goes along with it
@@ -68,6 +69,7 @@ class RunCopy:
 
     def _take(self, line: str) -> None:
         held = read_line(line)
+        self.is_disturbed = held is None and self.has_news
         if held is None:
             self.messages = [*self.messages[-49:], line]
         elif self.is_other:

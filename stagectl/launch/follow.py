@@ -158,6 +158,7 @@ def _copy(copy: RunCopy, job: int, sky: Sky, attendant: Attendant, wait: Callabl
                 copy.feed(piece)
                 if copy.has_news:
                     attendant.told()
+                attendant.is_disturbed = copy.is_disturbed
                 now = attendant.clock()
                 if piece:
                     heard, patience = now, PATIENCE_SECONDS if attendant.begun else SETUP_SECONDS

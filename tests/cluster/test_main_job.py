@@ -16,11 +16,11 @@ pytestmark = pytest.mark.cluster
 
 DOORKEY = Path(__file__).parents[2] / "recipes" / "doorkey.yaml"
 SHORT = [
-    "trainer.total_timesteps=16k",
+    "trainer.total_timesteps=32k",
     "curriculum.transition_smoothing=0.1",
     "curriculum.min_episodes=10",
     "curriculum.performance_threshold=0.2",
-    "curriculum.max_steps=4k",
+    "curriculum.max_steps=8k",
     "curriculum.on_timeout=advance",
 ]
 

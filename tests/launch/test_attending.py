@@ -66,6 +66,18 @@ def test_the_job_is_looked_at_every_minute(home: Path) -> None:
     assert run.seen["state"] == "RECOVERING"
 
 
+def test_a_job_that_something_befell_is_looked_at_more_often_until_it_tells_again(home: Path) -> None:
+    run = Attended(states={1: ["RUNNING", "RECOVERING", "STARTING", "RUNNING", "WINDING_DOWN"]}).begun()
+    run.pass_seconds(30)
+    run.attendant.is_disturbed = True
+    for state in ("RECOVERING", "STARTING", "RUNNING"):
+        run.pass_seconds(10)
+        assert run.seen["state"] == state
+    run.attendant.is_disturbed = False
+    run.pass_seconds(45)
+    assert run.seen["state"] == "RUNNING"
+
+
 def test_what_the_cluster_says_is_kept_before_there_is_a_job(home: Path) -> None:
     run = Attended()
     run.pass_seconds(1)

@@ -81,6 +81,19 @@ def test_every_event_and_every_byte_of_output_arrives(source: RunPaths, copy: Ru
     assert copy.log.read_bytes() == SAID.encode()
 
 
+def test_words_of_skypilots_own_after_the_jobs_tell_that_something_befell_it(source: RunPaths, copy: RunPaths) -> None:
+    own, *lines = stream(source)
+    with RunCopy(copy, after=1) as kept:
+        kept.feed(own)
+        assert not kept.is_disturbed  # the job has not begun
+        kept.feed("".join(lines[:4]))
+        kept.feed("The job cluster is preempted or failed.\n")
+        assert kept.is_disturbed
+        kept.begin()
+        kept.feed("".join(lines))
+        assert not kept.is_disturbed
+
+
 @given(seed=st.integers(0, 10**6))
 def test_lines_that_are_repeated_cut_lost_or_out_of_order_are_made_good_by_reading_again(
     seed: int, tmp_path_factory: pytest.TempPathFactory

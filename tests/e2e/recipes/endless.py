@@ -1,6 +1,7 @@
 """A training script that goes on until it is asked to stop, and from its checkpoints.
 
-`deaf`: it does not listen. `dies=N`: whenever it comes to step N its process is killed.
+`deaf`: it does not listen. `dies=N`: whenever it comes to step N its process is killed. `waits=N`: having come to step
+N it takes no more; an attempt that goes on from there does.
 """
 
 import os
@@ -25,6 +26,8 @@ with stagectl.attach() as session:
                 (folder / "policy.txt").write_text("weights")
         if step == int(options.get("dies", -1)):
             os.kill(os.getpid(), signal.SIGKILL)
+        while step == int(options.get("waits", -1)) and not session.should_stop:
+            time.sleep(0.05)
         time.sleep(0.05)
     with session.checkpoint() as folder:
         (folder / "policy.txt").write_text("weights")
