@@ -22,7 +22,7 @@ from stagectl.runs.away import has_ended
 
 STEP_SECONDS = 1.0
 LOOK_SECONDS = 60.0
-DISTURBED_SECONDS = 10.0  # between looks while `is_disturbed`: a recovery can be over within a minute
+SOON_SECONDS = 10.0  # after the last look, where something befell the job: a recovery can be over within a minute
 CHECK_SECONDS = 5.0  # after a look that said that the job is over
 ANSWER_SECONDS = 60.0  # beyond a stop's grace time
 LONGEST_PAUSE = 60.0
@@ -83,14 +83,14 @@ class Attendant:
         self._next_look = self.clock()
 
     def told(self) -> None:
-        """The job has told an event; at its first one what SkyPilot said of it is no longer so."""
-        if not self.begun:
-            self.begun = True
-            self._next_look = self.clock()
+        """The job has told an event; at its first one, here or after a recovery, what SkyPilot said is no longer so."""
+        if self.is_disturbed or not self.begun:
+            self.begun, self.is_disturbed = True, False
+            self._next_look = self._last_look + SOON_SECONDS
 
     def look_if_due(self) -> None:
         """Look once a minute, and more often where there is reason to; a look that fails is none."""
-        next_look = self._last_look + DISTURBED_SECONDS if self.is_disturbed else math.inf
+        next_look = self._last_look + SOON_SECONDS if self.is_disturbed else math.inf
         if self.clock() >= min(next_look, self._next_look):
             try:
                 self.look()

@@ -156,9 +156,10 @@ def _copy(copy: RunCopy, job: int, sky: Sky, attendant: Attendant, wait: Callabl
         with contextlib.suppress(UnreachableError):
             for piece in sky.tail(attendant.place, job):
                 copy.feed(piece)
-                if copy.has_news:
+                if copy.is_disturbed:
+                    attendant.is_disturbed = True
+                elif copy.has_news:
                     attendant.told()
-                attendant.is_disturbed = copy.is_disturbed
                 now = attendant.clock()
                 if piece:
                     heard, patience = now, PATIENCE_SECONDS if attendant.begun else SETUP_SECONDS

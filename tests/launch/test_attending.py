@@ -67,14 +67,16 @@ def test_the_job_is_looked_at_every_minute(home: Path) -> None:
 
 
 def test_a_job_that_something_befell_is_looked_at_more_often_until_it_tells_again(home: Path) -> None:
-    run = Attended(states={1: ["RUNNING", "RECOVERING", "STARTING", "RUNNING", "WINDING_DOWN"]}).begun()
+    run = Attended(states={1: ["RUNNING", "RECOVERING", "STARTING", "STARTING", "RUNNING", "WINDING_DOWN"]}).begun()
     run.pass_seconds(30)
     run.attendant.is_disturbed = True
-    for state in ("RECOVERING", "STARTING", "RUNNING"):
+    for state in ("RECOVERING", "STARTING", "STARTING"):
         run.pass_seconds(10)
         assert run.seen["state"] == state
-    run.attendant.is_disturbed = False
-    run.pass_seconds(45)
+    run.attendant.told()
+    run.pass_seconds(10)
+    assert run.seen["state"] == "RUNNING"
+    run.pass_seconds(50)
     assert run.seen["state"] == "RUNNING"
 
 
