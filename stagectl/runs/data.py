@@ -48,6 +48,7 @@ def status_data(status: RunStatus, liveness: Liveness, now: float | None = None)
         "evaluations": {
             name: {"step": step, "value": value} for name, (step, value) in sorted(status.evaluations.items())
         },
+        "missing_metrics": status.missing_metrics(),
         "refused_scores": status.refused_scores,
         "scores_outside": dict(status.scores_outside),
         "checkpoint": status.checkpoints[-1]["path"] if status.checkpoints else None,

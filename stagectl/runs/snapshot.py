@@ -63,7 +63,7 @@ def _status(run_id: str, data: dict[str, Any]) -> RunStatus:
             "stages": [_stage(stage, entry) for stage, entry in zip(members, data["stages"], strict=True)],
             "waiting": tuple(map(read_term, data["waiting"])),
             "pace": deque(map(tuple, data["pace"]), maxlen=RunStatus("").pace.maxlen),
-            "evaluations": {name: tuple(told) for name, told in data["evaluations"].items()},
+            "metrics": {name: tuple(told) for name, told in data["metrics"].items()},
         },
     )
 

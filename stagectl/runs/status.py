@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from stagectl.curriculum import Stage, Term, members_of, terms_at_entry
+from stagectl.curriculum import Stage, Term, members_of, metrics_named, terms_at_entry
 from stagectl.errors import DamagedRunError
 from stagectl.runs.events import Event
 
@@ -16,6 +16,7 @@ RATE_SECONDS = 30.0
 HISTORY = 512
 AT_REST = ("training_ended", "attempt_ended", "run_ended")  # between these and the next attempt nothing trains
 EVALUATION = "eval/"  # how the names of an evaluation's metrics begin
+TELLING_REPORTS = 20  # of metrics: a name that is in none of them may well be misspelt
 
 
 @dataclass(slots=True)
@@ -90,7 +91,8 @@ class RunStatus:
     checkpoints: list[Event] = field(default_factory=list)
     refused_scores: int = 0
     scores_outside: dict[str, float] = field(default_factory=dict)  # by stage, the first that was not from 0 to 1
-    evaluations: dict[str, tuple[int, float]] = field(default_factory=dict)
+    reports: int = 0  # of metrics
+    metrics: dict[str, tuple[int, float]] = field(default_factory=dict)  # by name, the last: its step, its value
     pace: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=600))
 
     def apply(self, event: Event) -> None:
@@ -158,6 +160,18 @@ class RunStatus:
         if last_time <= first_time:
             return None
         return (last_step - first_step) / (last_time - first_time)
+
+    @property
+    def evaluations(self) -> dict[str, tuple[int, float]]:
+        """The last of each metric that is an evaluation's."""
+        return {name: told for name, told in self.metrics.items() if name.startswith(EVALUATION)}
+
+    def missing_metrics(self) -> list[str]:
+        """The metrics that criteria name and nobody logged, once others were often; an evaluation takes its time."""
+        if self.reports < TELLING_REPORTS:
+            return []
+        named = metrics_named(self.curriculum) - self.metrics.keys()
+        return sorted(name for name in named if not name.startswith(EVALUATION))
 
     def _move(self, event: Event) -> None:
         if event["event"] == "metrics":  # its step is the script's own
@@ -250,9 +264,9 @@ class RunStatus:
         self.checkpoints.append(_having(event, "path", "stage"))
 
     def _on_metrics(self, event: Event) -> None:
+        self.reports += 1
         for name, value in event["metrics"].items():
-            if name.startswith(EVALUATION):
-                self.evaluations[name] = (event["step"], float(value))
+            self.metrics[name] = (event["step"], float(value))
 
     def _on_score_refused(self, event: Event) -> None:
         self.refused_scores += 1

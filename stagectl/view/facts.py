@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from stagectl.curriculum import Stage, Term
 from stagectl.curriculum.evidence import shown
+from stagectl.errors import nearest
 from stagectl.runs import ENDED, Away, Event, Liveness, RunStatus, Spending, judge, spending
 from stagectl.runs.away import shown_state
 from stagectl.runs.liveness import elapsed
@@ -205,6 +206,13 @@ def outside_words(status: RunStatus) -> str:
     return f"{value:g} in {clean(name)}{more} is not from 0 to 1; {mend}"
 
 
+def missing_words(status: RunStatus, missing: list[str]) -> str:
+    """Which metric a criterion names that nobody logs, and which may be meant."""
+    more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
+    where = f"is in none of {status.reports:,} reports"
+    return f"{clean(missing[0])}{more}, which a criterion names, {where}; {clean(nearest(missing[0], status.metrics))}"
+
+
 def term_part(term: Term) -> Part:
     """A term as it stands: what holds and what blocks are told apart."""
     if math.isnan(term.value) or math.isnan(term.target):
@@ -224,6 +232,8 @@ def _troubles(status: RunStatus, facts: Facts) -> list[tuple[str, list[Part]]]:
         said.append(("refused", [(f"{count}, no finite numbers", "yellow")]))
     if status.scores_outside:
         said.append(("score", [(outside_words(status), "yellow")]))
+    if missing := status.missing_metrics():
+        said.append(("metric", [(missing_words(status, missing), "yellow")]))
     if status.stop_requested and not facts.over:
         said.append(("stop", [("asked for; the trainer ends at its next step", "yellow")]))
     if status.last_time and facts.silence >= OLD_SECONDS:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stagectl.runs import Event, RunStatus
-from stagectl.runs.status import EVALUATION
+from stagectl.runs.status import EVALUATION, TELLING_REPORTS
 from stagectl.view.estimate import estimate_seconds
-from stagectl.view.facts import outside_words, resumed_words
+from stagectl.view.facts import missing_words, outside_words, resumed_words
 from stagectl.view.stages import gauge
 from stagectl.view.words import clean, duration, moment, percent, score, steps
 
@@ -38,7 +38,11 @@ class PlainLines:
         return None if words is None else _stamped(event, kind, words(event, status))
 
     def warning(self, event: Event, status: RunStatus) -> str | None:
-        """What is to be told before the event's own line: scores that are none from 0 to 1, once a stage."""
+        """What is to be told before the event's own line: scores that are none from 0 to 1, once a stage; a metric
+        that nobody logs, once.
+        """
+        if event["event"] == "metrics" and status.reports == TELLING_REPORTS and (missing := status.missing_metrics()):
+            return _stamped(event, "metric", missing_words(status, missing))
         known, self._outside = self._outside, len(status.scores_outside)
         return _stamped(event, "score", outside_words(status)) if self._outside > known else None
 

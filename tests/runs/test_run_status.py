@@ -146,6 +146,22 @@ def test_of_the_scores_that_are_no_successes_the_first_of_each_stage_is_told() -
     assert status_data(script.status, ALIVE)["scores_outside"] == {"navigation": 12.5, "sequence": -3.0}
 
 
+def test_a_metric_that_a_criterion_names_and_nobody_logs_is_told_of_once_others_were_logged_often() -> None:
+    named = 'metric("los") <= 1 and metric("lr") <= 1 and metric("eval/b/return") >= 1'
+    stages = read_stages({"stages": ["a", {"name": "b", "curriculum": "b", "advance_when": named}, "c"]})
+    script = Script().started()
+    changed = {**FACTS, "stages": [stage.to_dict() for stage in stages]}
+    script.add(
+        "attempt_started", 0, reason="", path=None, rejected=[], after=script.events[-1]["seq"], stage=0, **changed
+    )
+    for step in range(19):
+        script.add("metrics", step, metrics={"loss": 0.5, "lr": 0.1})
+    assert script.status.missing_metrics() == []
+    assert script.add("metrics", 20, metrics={"loss": 0.5}).status.missing_metrics() == ["los"]
+    assert status_data(script.status, ALIVE)["missing_metrics"] == ["los"]
+    assert script.add("metrics", 30, metrics={"los": 0.5}).status.missing_metrics() == []
+
+
 def test_who_says_that_scores_are_returns_is_told_of_them_no_more() -> None:
     script = Script().started()
     script.add("episodes", 10, scores=[[0, 12.5], [1, 7.0]], episodes=[1, 0, 0], performance=[0.5, None, None])

@@ -277,6 +277,15 @@ def test_scores_that_are_no_successes_are_told_once_a_stage_also_in_a_pipe(tmp_p
     assert len(told) <= 2
 
 
+def test_a_metric_that_nobody_logs_is_told_of_once(tmp_path: Path) -> None:
+    story = Story([{"curriculum": "a", "advance_when": 'metric("los") < 0.1'}, "b"]).begin()
+    acts: list[Act] = [lambda: story.rollout([0.0]).tell("metrics", metrics={"loss": 0.5})] * 50
+    told = [line for line in lines_of(story, tmp_path, *acts) if line.split()[2] == "metric"]
+    assert [line.partition("los,")[2] for line in told] == [
+        " which a criterion names, is in none of 20 reports; did you mean 'loss'?"
+    ]
+
+
 def test_scores_that_are_no_successes_take_no_other_events_line(tmp_path: Path) -> None:
     story = Story(["a", "b"], min_episodes=1).begin().rollout([12.5])
     kinds = [line.split()[2] for line in lines_of(story, tmp_path)]

@@ -104,6 +104,16 @@ def test_a_return_where_a_success_is_expected_is_told_with_what_to_do() -> None:
     assert "12.5 in walk (and in 1 more stage) is not from 0 to 1" in frame(story.rollout([3.0]))
 
 
+def test_a_metric_that_a_criterion_names_and_nobody_logs_is_told_with_the_one_that_may_be_meant() -> None:
+    story = Story(["walk", {"curriculum": "run", "advance_when": 'metric("train/los") < 0.1'}, "rest"]).begin()
+    for _ in range(19):
+        story.rollout([0.0]).tell("metrics", metrics={"train/loss": 0.5})
+    assert "which a criterion names" not in frame(story)
+    story.tell("metrics", metrics={"train/loss": 0.5})
+    told = "metric       train/los, which a criterion names, is in none of 20 reports; did you mean 'train/loss'?"
+    assert told in frame(story, 120)
+
+
 def test_a_failed_run_tells_why_and_its_clock_stands_still() -> None:
     story = Story().begin().learn(30).end("failed", "ValueError: the spaces differ")
     shown = frame(story, later=9_000, alive=GONE)
