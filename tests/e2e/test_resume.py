@@ -193,9 +193,11 @@ def test_a_budget_that_is_spent_is_refused_with_how_to_give_more(stagectl: Stage
 
 
 def test_a_run_that_was_over_when_its_job_died_gets_its_end_written(stagectl: Stagectl) -> None:
-    run_id = stagectl.start(*SAVING, "trainer.total_timesteps=150")
+    waiting = "trainer.command=[python, endless.py, waits=140]"  # so that the job is killed before it is over
+    run_id = stagectl.start(*SAVING, "trainer.total_timesteps=150", waiting)
     wait_for_step(stagectl, run_id, 20)
     kill_job(stagectl, run_id)
+    (stagectl.folder(run_id) / "go").touch()
     eventually(lambda: stagectl.json("status", run_id)["state"] == "crashed")
     done = stagectl("run", "--resume", run_id)
     assert "was over, and its end is written now: budget_spent" in done.stderr

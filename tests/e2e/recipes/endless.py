@@ -1,7 +1,7 @@
 """A training script that goes on until it is asked to stop, and from its checkpoints.
 
-`deaf`: it does not listen. `dies=N`: whenever it comes to step N its process is killed. `waits=N`: having come to step
-N it takes no more; an attempt that goes on from there does.
+`deaf`: it does not listen. `dies=N`: whenever it comes to step N its process is killed. `waits=N`: at step N it
+waits for a file `go` in the run's folder; an attempt that goes on from there does not.
 """
 
 import os
@@ -13,7 +13,7 @@ import stagectl
 
 options = dict(word.partition("=")[::2] for word in sys.argv[1:])
 with stagectl.attach() as session:
-    step = session.step
+    step, go = session.step, session.paths.folder / "go"
     if session.resumed_from is not None:
         assert (session.resumed_from / "policy.txt").read_text() == "weights"
     while "deaf" in options or not session.should_stop:
@@ -26,7 +26,7 @@ with stagectl.attach() as session:
                 (folder / "policy.txt").write_text("weights")
         if step == int(options.get("dies", -1)):
             os.kill(os.getpid(), signal.SIGKILL)
-        while step == int(options.get("waits", -1)) and not session.should_stop:
+        while step == int(options.get("waits", -1)) and not (session.should_stop or go.exists()):
             time.sleep(0.05)
         time.sleep(0.05)
     with session.checkpoint() as folder:
