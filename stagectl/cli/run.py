@@ -190,7 +190,8 @@ def _where(status: RunStatus) -> str:
     if status.resumed is not None and status.resumed["path"] is None:
         return f"begins again at step 0, attempt {status.attempt}: it has no checkpoint"
     stage = f"stage {status.current + 1} of {len(status.curriculum)} ({status.name_of(status.current)})"
-    return f"resumes {stage} at step {steps(status.step)}, attempt {status.attempt}"
+    step = status.step if status.resumed is None else status.resumed["step"]  # it may train on already
+    return f"resumes {stage} at step {steps(step)}, attempt {status.attempt}"
 
 
 def _say_checking() -> None:

@@ -84,7 +84,10 @@ def _carry(paths: RunPaths, recipe: Recipe, since: float) -> int:
     while True:
         ended = job.poll() is not None  # before the last look, so that nothing is left unsaid
         told = list(islice(events.read(), MOST))
-        lines = [*map(event_line, told), *islice(output.lines(rest=ended), MOST)]
+        first = told[:1] if told and told[0]["seq"] == 1 else []  # by it the laptop knows which run it reads of
+        over = ended or any(event["event"] == "run_ended" for event in told)
+        printed = islice(output.lines(rest=over), MOST)  # of what was printed before an event, nothing comes after it
+        lines = [*map(event_line, first), *printed, *map(event_line, told[len(first) :])]
         sys.stdout.writelines(lines)
         sys.stdout.flush()
         if (reached := max((event["step"] for event in told), default=0)) > step:

@@ -11,6 +11,7 @@ from stagectl.runs import (
     FileLock,
     RunPaths,
     RunStatus,
+    await_free,
     find_beginning,
     is_same_process,
     is_spent,
@@ -33,7 +34,7 @@ def resume(paths: RunPaths, recipe: Recipe, *, accept_changes: bool = False) -> 
         JobError: The job did not start.
     """
     with FileLock(paths.lock) as lock:
-        if not lock.acquire():
+        if not await_free(paths, lock.acquire):
             raise _held(paths)
         status = read_status(paths, whole=True)
         before = stored_recipe(paths)

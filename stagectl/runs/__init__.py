@@ -54,6 +54,7 @@ from stagectl.runs.reader import read_status as read_status
 from stagectl.runs.spending import Spending as Spending
 from stagectl.runs.spending import spending as spending
 from stagectl.runs.status import RunStatus as RunStatus
+from stagectl.runs.store import await_free as await_free
 from stagectl.runs.store import check_name as check_name
 from stagectl.runs.store import create_run as create_run
 from stagectl.runs.store import find_removable as find_removable

@@ -9,6 +9,7 @@ import shutil
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from stagectl.runs.paths import RunPaths, home, runs_folder
 from stagectl.runs.reader import read_status
 
 UNMADE = ".making-"  # how a folder is named before it is a run; one that stays so was cut off, and is nothing
+LETTING_GO_SECONDS = 5.0
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -145,9 +147,20 @@ def find_removable(name: str) -> RunPaths:
     return find_run(name) if exact is None else RunPaths(exact)
 
 
+def await_free(paths: RunPaths, is_free: Callable[[], bool]) -> bool:
+    """Whether nobody holds the run, by that test; who holds one that has ended is given a moment to let go of it."""
+    deadline = time.monotonic() + LETTING_GO_SECONDS
+    while not is_free():
+        if time.monotonic() > deadline or read_status(paths).ended is None:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def remove_run(paths: RunPaths) -> None:
     """Remove a run's folder. Raises RunExistsError while a process holds it, here or on a cluster."""
-    if any(map(is_locked, (paths.lock, paths.events, paths.mirror_lock))):
+    locks = (paths.lock, paths.events, paths.mirror_lock)
+    if not await_free(paths, lambda: not any(map(is_locked, locks))):
         if read_status(paths).ended is not None:
             away = KEY in read_json(paths.identity)
             left = "its cluster is being given back" if away else "its W&B mirror is still sending"

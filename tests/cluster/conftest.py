@@ -5,13 +5,14 @@ PYTHON=.venv/bin/python tests/cluster/up.sh && . /opt/stagectl-cluster/env && py
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,7 @@ def laptop(tmp_path: Path) -> Iterator[Stagectl]:
             command("stop", run["run"], "--grace", "0", timeout=SECONDS)
         if left := allocation(run["run"]):
             subprocess.run(["scancel", left], env=ENVIRONMENT, check=False)
-    for process in processes("launch.follow", str(home)):  # SkyPilot's own server is everybody's
-        os.kill(process, signal.SIGKILL)
+    kill(processes("launch.follow", str(home)))  # SkyPilot's own server is everybody's
 
 
 @pytest.fixture
@@ -70,12 +70,14 @@ def recipe_at(folder: Path, source: Path, **launch: Any) -> Path:
     return made
 
 
-def come_to_step(laptop: Stagectl, run_id: str, step: int) -> None:
-    """Wait until the run is seen to be there."""
+def come_to_step(laptop: Stagectl, run_id: str, step: int, kind: str = "") -> None:
+    """Wait until the run is seen to be there, by an event of that kind where one is named."""
 
     def reached() -> bool:
         file = laptop.folder(run_id) / "events.jsonl"
-        return file.exists() and any(event["step"] >= step for event in laptop.events(run_id))
+        return file.exists() and any(
+            event["step"] >= step and kind in event["event"] for event in laptop.events(run_id)
+        )
 
     eventually(reached, SECONDS)
 
@@ -83,8 +85,12 @@ def come_to_step(laptop: Stagectl, run_id: str, step: int) -> None:
 def allocation(run_id: str) -> str | None:
     """The number of the Slurm job that carries a run: it is named by the run's id, and by SkyPilot's."""
     squeue = ["squeue", "--noheader", "--format", "%i %j"]
-    told = subprocess.run(squeue, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
-    jobs = (line.split() for line in told.splitlines())
+
+    def asked() -> list[str]:
+        told = subprocess.run(squeue, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        return [told.stdout] if told.returncode == 0 else []
+
+    jobs = (line.split() for line in eventually(asked, SECONDS)[0].splitlines())
     return next((number for number, name in jobs if name.startswith(run_id.replace(".", "-"))), None)
 
 
@@ -99,6 +105,12 @@ def processes(*words: str) -> list[int]:
         if all(word.encode() in told for word in words) and int(folder.name) != os.getpid():
             found.append(int(folder.name))
     return found
+
+
+def kill(those: Iterable[int]) -> None:
+    for process in those:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended, or was about to become another
+            os.kill(process, signal.SIGKILL)
 
 
 def trainer(script: str, run_id: str) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import SECONDS, allocation, come_to_step, processes, recipe_at, trainer
+from tests.cluster.conftest import SECONDS, allocation, come_to_step, kill, processes, recipe_at, trainer
 from tests.e2e.conftest import COMMAND, RECIPES, Stagectl, eventually
 
 pytestmark = pytest.mark.cluster
@@ -31,8 +31,7 @@ def test_a_run_whose_every_process_is_killed_in_turn_is_caught_up_with_sent_on_a
 
     client.kill()
     client.wait()
-    for follower in processes("launch.follow", run_id):
-        os.kill(follower, signal.SIGKILL)
+    kill(processes("launch.follow", run_id))
     seen = events.read_bytes()
     step = laptop.json("status", run_id)["step"]
     come_to_step(laptop, run_id, step + 50)

@@ -22,7 +22,7 @@ def test_a_managed_job_whose_allocation_is_cancelled_goes_on_from_its_checkpoint
     wait = "trainer.command=[python, endless.py, waits=6500]"  # its first attempt does not end while it is looked at
     two_stages = ("trainer.total_timesteps=20k", "curriculum.max_steps=6k", "curriculum.on_timeout=advance")
     run_id = laptop.start(recipe, f"run=lost-{unique}", wait, "trainer.checkpoint_every=500", *two_stages)
-    come_to_step(laptop, run_id, 6500)  # in the second stage
+    come_to_step(laptop, run_id, 6500, "checkpoint")  # in the second stage
     refused = laptop("advance", run_id)
     assert refused.returncode == 2
     assert "managed job" in refused.stderr

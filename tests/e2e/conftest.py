@@ -46,10 +46,12 @@ class Stagectl:
         return self.home / "runs" / run_id
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder(run_id) / "events.jsonl").read_text().splitlines()]
+        """Those that are whole: of a line that is just being written a reader may see a part."""
+        told = (self.folder(run_id) / "events.jsonl").read_text()
+        return [json.loads(line) for line in told.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 300) -> Any:
     """What `condition` gives once it is true; polled, as a user would look again."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):

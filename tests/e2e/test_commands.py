@@ -28,7 +28,9 @@ def kill_job(stagectl: Stagectl, run_id: str) -> None:
 
 
 def wait_for_step(stagectl: Stagectl, run_id: str, step: int) -> None:
+    """Until it has trained so far, and its process is known."""
     eventually(lambda: any(event["step"] >= step for event in stagectl.events(run_id)))
+    eventually(lambda: "trainer" in json.loads((stagectl.folder(run_id) / "run.json").read_text()))
 
 
 def test_detach_prints_the_run_id_alone(stagectl: Stagectl) -> None:

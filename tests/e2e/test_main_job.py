@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stagectl.runs.locks import is_locked
 from tests.e2e.conftest import COMMAND, RECIPES, Stagectl, eventually
 from tests.e2e.test_commands import trainer_pid
 from tests.folding import folded
@@ -28,6 +29,7 @@ def run(module_stagectl: Stagectl) -> dict[str, Any]:
         eventually(lambda: (folder / "events.jsonl").exists() and "stage_started" in _text(folder))
         during = module_stagectl.json("status", "short")
         out, err = process.communicate(timeout=180)
+    eventually(lambda: not is_locked(folder / "mirror.lock"))  # it sends on for a moment
     return {"during": during, "code": process.returncode, "out": out, "err": err}
 
 

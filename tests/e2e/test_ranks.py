@@ -54,7 +54,8 @@ def test_both_ranks_are_in_the_same_stage_at_every_step_and_one_of_them_records(
 def test_where_torchrun_is_killed_its_ranks_go_too_and_both_go_on_from_the_checkpoint(
     stagectl: Stagectl, tmp_path: Path, recipe: Path
 ) -> None:
-    run_id = stagectl.start(recipe, "trainer.checkpoint_every=500")
+    endless = ("curriculum.stages.c.performance_threshold=0.999", "trainer.total_timesteps=60k")  # it is killed first
+    run_id = stagectl.start(recipe, "trainer.checkpoint_every=500", *endless)
     eventually(lambda: any(event["event"] == "checkpoint" for event in stagectl.events(run_id)))
     os.kill(trainer_pid(stagectl, run_id), signal.SIGKILL)  # its ranks are in sessions of their own
     assert stagectl("status", run_id, "--watch").returncode == 0, stagectl("logs", run_id).stdout

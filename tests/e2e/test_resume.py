@@ -56,14 +56,14 @@ def test_a_run_that_dies_at_the_same_step_three_times_ends_and_says_where_its_ou
     assert "the training process was killed by SIGKILL at step 70" in detail
     assert "3 attempts in a row saved no checkpoint beyond step 50" in detail
     assert detail.endswith("its output: stagectl logs dies")
-    assert "attempt 2 goes on from step 50: the training process was killed by SIGKILL at step 70" in done.stdout
+    assert "attempt 4 goes on from step 50: the training process was killed by SIGKILL at step 70" in done.stdout
 
 
 def test_a_run_that_never_saves_begins_again_and_ends_after_three_attempts(stagectl: Stagectl) -> None:
     done = stagectl("run", RECIPES / "endless.yaml", DYING.format(30), "run=dies", "--progress", "plain")
     assert done.returncode == 1
     assert [event["step"] for event in attempts(stagectl, "dies")] == [0, 0, 0]
-    assert "attempt 2 begins again at step 0" in done.stdout
+    assert "attempt 3 begins again at step 0" in done.stdout
     assert stagectl.json("status", "dies")["stages"][0]["episodes"] == 3
 
 
@@ -113,10 +113,10 @@ def test_a_run_that_its_budget_completed_goes_on_with_a_larger_one(stagectl: Sta
 def test_a_damaged_checkpoint_is_passed_over_with_its_reason_and_stays(stagectl: Stagectl, stopped: str) -> None:
     newest = newest_checkpoint(stagectl, stopped)
     flip(newest / "policy.txt")
+    saved = [event["step"] for event in stagectl.events(stopped) if event["event"] == "checkpoint"]
     done = stagectl("run", "--resume", stopped, "--detach")
     assert done.returncode == 0, done.stderr
     assert f"passed over a checkpoint: {newest}: policy.txt is not what was saved" in done.stderr
-    saved = [event["step"] for event in stagectl.events(stopped) if event["event"] == "checkpoint"]
     assert attempts(stagectl, stopped)[-1]["step"] == saved[-2]
     assert newest.is_dir()
 

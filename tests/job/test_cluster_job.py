@@ -77,6 +77,8 @@ def test_all_events_and_the_whole_output_are_printed(luggage: Path, home: Path) 
     assert events[-1]["event"] == "run_ended"
     assert output == paths.log.read_bytes()
     assert "training ü\n".encode() in output
+    assert output.endswith(b"no end")
+    assert read_line(said.splitlines()[-1]) == events[-1]  # whoever sees the end has all that was printed before it
 
 
 def test_another_run_of_that_id_from_an_earlier_launch_is_not_gone_on_with(luggage: Path, home: Path) -> None:

@@ -286,7 +286,7 @@ def test_a_port_that_another_has_is_said(make: Any) -> None:
 
 
 def test_what_does_not_stop_in_time_is_killed_on_all_nodes(make: Any, beside: Any) -> None:
-    asks = "import json, time; json.dump({'grace': 0}, open('STOP', 'w')); time.sleep(600)"
+    asks = "import json, os, time; json.dump({'grace': 0}, open('S', 'w')); os.replace('S', 'STOP'); time.sleep(600)"
     run = make([sys.executable, "-c", asks], WAITS)
     with run.leader() as leader:
         beside(run.work)

@@ -204,6 +204,7 @@ def test_what_a_server_missed_is_sent_later_in_order_and_once(make_run: MakeRun,
     assert process.wait(timeout=SECONDS) == 0
     assert len(server.rows) == 5
 
+    server.takes_rows = False
     process = start(paths, "--finish-seconds", "1.5", **server.environment)
     play(session, 1)
     assert process.stdout is not None
@@ -216,7 +217,7 @@ def test_what_a_server_missed_is_sent_later_in_order_and_once(make_run: MakeRun,
     assert read_json(paths.mirror_cursor)["finished"] is False
     assert len(server.rows) == 5
 
-    server.is_up = True
+    server.is_up = server.takes_rows = True
     done = mirror(paths, **server.environment)
     assert done.returncode == 0, done.stdout
     rows = [server.rows[line] for line in sorted(server.rows)]
@@ -396,6 +397,7 @@ class Server:
 
     url: str = ""
     is_up: bool = True
+    takes_rows: bool = True
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     exit_codes: list[int] = field(default_factory=list)
 
@@ -444,7 +446,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if self.headers.get("Content-Encoding") == "gzip":
                 raw = gzip.decompress(raw)
-            if not server.is_up:
+            if not server.is_up or (not server.takes_rows and self.path.endswith("file_stream")):
                 self._answer({}, 503)
             elif self.path.endswith("file_stream"):
                 self._answer(server.stream(json.loads(raw)))

@@ -260,7 +260,18 @@ def test_a_live_run_is_not_removed(hold: Callable[[RunPaths], Callable[[], None]
     remove_run(paths)
 
 
-def test_an_ended_run_stays_while_its_mirror_sends_and_that_is_said() -> None:
+def test_whoever_holds_a_run_that_has_ended_is_given_a_moment_to_let_go_of_it(monkeypatch: Any) -> None:
+    paths = made("mine")
+    with EventLog(paths.events, attempt=1) as log:
+        log.append("run_ended", outcome="completed", message="")
+    release = hold_lock(paths)
+    monkeypatch.setattr("time.sleep", lambda _: release())
+    remove_run(paths)
+    assert not paths.folder.exists()
+
+
+def test_an_ended_run_stays_while_its_mirror_sends_and_that_is_said(monkeypatch: Any) -> None:
+    monkeypatch.setattr("stagectl.runs.store.LETTING_GO_SECONDS", 0.0)
     paths = made("mine")
     with EventLog(paths.events, attempt=1) as log:
         log.append("run_ended", outcome="completed", message="")
@@ -272,7 +283,8 @@ def test_an_ended_run_stays_while_its_mirror_sends_and_that_is_said() -> None:
     remove_run(paths)
 
 
-def test_an_ended_run_stays_while_its_cluster_is_given_back_and_that_is_said() -> None:
+def test_an_ended_run_stays_while_its_cluster_is_given_back_and_that_is_said(monkeypatch: Any) -> None:
+    monkeypatch.setattr("stagectl.runs.store.LETTING_GO_SECONDS", 0.0)
     paths = made("mine")
     write_json(paths.identity, {**read_json(paths.identity), "sky": {"place": {"name": "mine", "cluster": "mine"}}})
     with EventLog(paths.events, attempt=1) as log:

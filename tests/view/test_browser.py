@@ -34,7 +34,9 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])  # CI runs as root
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"], timeout=120_000
+        )  # CI runs as root
         yield browser
         browser.close()
 
@@ -49,6 +51,7 @@ def page_of(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         file = tmp_path / "report.html"
         file.write_text(html)
         context = browser.new_context(offline=True, viewport={"width": 1100, "height": 900}, **options)
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: seen.append(request.url) if request.url != file.as_uri() else None)
