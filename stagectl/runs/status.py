@@ -17,6 +17,7 @@ HISTORY = 512
 AT_REST = ("training_ended", "attempt_ended", "run_ended")  # between these and the next attempt nothing trains
 EVALUATION = "eval/"  # how the names of an evaluation's metrics begin
 TELLING_REPORTS = 20  # of metrics: a name that is in none of them may well be misspelt
+KNOWN_METRICS = 1000  # names: of a script that makes up new ones all the time no more are kept
 
 
 @dataclass(slots=True)
@@ -168,7 +169,7 @@ class RunStatus:
 
     def missing_metrics(self) -> list[str]:
         """The metrics that criteria name and nobody logged, once others were often; an evaluation takes its time."""
-        if self.reports < TELLING_REPORTS:
+        if self.reports < TELLING_REPORTS or len(self.metrics) >= KNOWN_METRICS:
             return []
         named = metrics_named(self.curriculum) - self.metrics.keys()
         return sorted(name for name in named if not name.startswith(EVALUATION))
@@ -266,7 +267,8 @@ class RunStatus:
     def _on_metrics(self, event: Event) -> None:
         self.reports += 1
         for name, value in event["metrics"].items():
-            self.metrics[name] = (event["step"], float(value))
+            if name in self.metrics or len(self.metrics) < KNOWN_METRICS or name.startswith(EVALUATION):
+                self.metrics[name] = (event["step"], float(value))
 
     def _on_score_refused(self, event: Event) -> None:
         self.refused_scores += 1

@@ -162,6 +162,15 @@ def test_a_metric_that_a_criterion_names_and_nobody_logs_is_told_of_once_others_
     assert script.add("metrics", 30, metrics={"los": 0.5}).status.missing_metrics() == []
 
 
+def test_of_metrics_whose_names_are_new_each_time_a_thousand_are_kept_and_none_is_missed() -> None:
+    script = Script().started()
+    for step in range(1100):
+        script.add("metrics", step, metrics={f"loss/{step}": 0.5})
+    status = script.add("metrics", 1100, metrics={"eval/a/return": 2.0}).status
+    assert (len(status.metrics), status.evaluations) == (1001, {"eval/a/return": (1100, 2.0)})
+    assert status.missing_metrics() == []
+
+
 def test_who_says_that_scores_are_returns_is_told_of_them_no_more() -> None:
     script = Script().started()
     script.add("episodes", 10, scores=[[0, 12.5], [1, 7.0]], episodes=[1, 0, 0], performance=[0.5, None, None])
