@@ -17,7 +17,7 @@ HISTORY = 512
 AT_REST = ("training_ended", "attempt_ended", "run_ended")  # between these and the next attempt nothing trains
 EVALUATION = "eval/"  # how the names of an evaluation's metrics begin
 TELLING_REPORTS = 20  # of metrics: a name that is in none of them may well be misspelt
-KNOWN_METRICS = 1000  # names: of a script that makes up new ones all the time no more are kept
+KNOWN_METRICS = 1000  # names: a script may make up new ones all the time; past these, which are missing is not known
 
 
 @dataclass(slots=True)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from stagectl.runs import read_events
+
 COMMAND = Path(sys.executable).with_name("stagectl")
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -46,9 +48,7 @@ class Stagectl:
         return self.home / "runs" / run_id
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
-        """Those that are whole: of a line that is just being written a reader may see a part."""
-        told = (self.folder(run_id) / "events.jsonl").read_text()
-        return [json.loads(line) for line in told.splitlines(keepends=True) if line.endswith("\n")]
+        return read_events(self.folder(run_id) / "events.jsonl")
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 300) -> Any:

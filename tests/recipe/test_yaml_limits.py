@@ -20,7 +20,7 @@ def refused(text: str) -> str:
     started = time.process_time()
     with pytest.raises(RecipeError) as raised:
         parse_source(text, "r.yaml")
-    assert time.process_time() - started < 10  # seconds, where it would be hours
+    assert time.process_time() - started < 1
     return str(raised.value)
 
 
